@@ -1,0 +1,1 @@
+"""Where bytes rest: tables, transactions, blobs, and what is sealed per person."""

@@ -1,0 +1,61 @@
+"""Opens the database: SQLite with one durable writer, or PostgreSQL with short transactions."""
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+BUSY_MILLISECONDS = 30_000
+
+
+def async_url(url: str) -> sa.URL:
+    """The same database with the async driver that this project uses for it."""
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+asyncpg")
+    raise ValueError(f"database {backend!r} is not supported: use sqlite:/// or postgresql://")
+
+
+def open_engines(url: str, *, pool_size: int = 16) -> tuple[AsyncEngine, AsyncEngine]:
+    """(writer, reader) engines for `url`; on PostgreSQL both are the same engine.
+
+    SQLite: WAL with synchronous=FULL, so that a commit that was answered survives power loss. The writer has
+    one connection and takes the write lock at BEGIN (IMMEDIATE): a transaction never fails half way because
+    somebody else began to write.
+    """
+    parsed = async_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        engine = create_async_engine(parsed, pool_size=pool_size, max_overflow=0, pool_pre_ping=True)
+        return engine, engine
+    if parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    writer = create_async_engine(parsed, pool_size=1, max_overflow=0, pool_timeout=60)
+    reader = create_async_engine(parsed, pool_size=pool_size, max_overflow=0)
+    _tune_sqlite(writer, "BEGIN IMMEDIATE")
+    _tune_sqlite(reader, "BEGIN")
+    return writer, reader
+
+
+def _tune_sqlite(engine: AsyncEngine, begin: str) -> None:
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we write BEGIN ourselves; the driver must not guess
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"busy_timeout={BUSY_MILLISECONDS}",
+            "cache_size=-65536",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine.sync_engine, "begin")
+    def start(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)

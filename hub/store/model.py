@@ -1,0 +1,58 @@
+"""Tables that belong to storage itself: person keys, public ids, replays, idempotent replies, outbox."""
+
+import sqlalchemy as sa
+
+from hub.store.base import BigSerial, Instant, Json, metadata
+
+person_keys = sa.Table(
+    "person_keys",
+    metadata,
+    sa.Column("bucket", sa.SmallInteger, primary_key=True),
+    sa.Column("subject_id", sa.Uuid, primary_key=True),
+    sa.Column("wrapped", sa.LargeBinary, nullable=True, comment="null once the person was erased"),
+    sa.Column("kek", sa.String(32), nullable=False, comment="which key-encryption key wraps it"),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("erased_at", Instant),
+)
+
+public_ids = sa.Table(
+    "public_ids",
+    metadata,
+    sa.Column("token", sa.String(43), primary_key=True, comment="random, shown outside"),
+    sa.Column("kind", sa.String(24), nullable=False),
+    sa.Column("bucket", sa.SmallInteger, nullable=False),
+    sa.Column("row_id", sa.Uuid, nullable=False),
+    sa.Index("ix_public_ids_row", "bucket", "row_id"),
+)
+
+replays = sa.Table(
+    "replays",
+    metadata,
+    sa.Column("kind", sa.String(16), primary_key=True, comment="dpop, assertion, ..."),
+    sa.Column("key", sa.LargeBinary, primary_key=True, comment="SHA-256 of what may be used once"),
+    sa.Column("expires_at", Instant, nullable=False, index=True),
+)
+
+idempotent_replies = sa.Table(
+    "idempotent_replies",
+    metadata,
+    sa.Column("caller", sa.String(80), primary_key=True),
+    sa.Column("key", sa.String(128), primary_key=True),
+    sa.Column("request_hash", sa.LargeBinary, nullable=False),
+    sa.Column("status", sa.SmallInteger, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("grant_row", sa.Uuid, comment="a reply made under a grant dies with it"),
+    sa.Column("expires_at", Instant, nullable=False, index=True),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", BigSerial, primary_key=True, autoincrement=True),
+    sa.Column("topic", sa.String(48), nullable=False),
+    sa.Column("key", sa.String(64), nullable=False, comment="order is kept within one key"),
+    sa.Column("payload", Json, nullable=False),
+    sa.Column("due_at", Instant, nullable=False, index=True),
+    sa.Column("attempts", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("last_error", sa.String(64)),
+)

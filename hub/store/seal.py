@@ -1,0 +1,103 @@
+"""Data at rest is sealed: a key per person under a key-encryption key, and keyed blind indexes.
+
+What is sealed for a person can be erased by destroying one key, backups included (DESIGN section 3, rule 3).
+AES-256-GCM with a random 96-bit nonce in front; the additional data names the row, so that a sealed value
+cannot be moved to another row. Keys are given in by the composition root; this module reads no file.
+"""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import sqlalchemy as sa
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from hub.errors import Gone, Internal
+from hub.ids import bucket_of
+from hub.store.model import person_keys
+
+if TYPE_CHECKING:
+    from hub.store.tx import Tx, View
+
+NONCE = 12
+
+
+def seal(key: bytes, plain: bytes, *, bound_to: bytes) -> bytes:
+    """nonce || AES-256-GCM(key, plain), valid only together with `bound_to`."""
+    nonce = secrets.token_bytes(NONCE)
+    return nonce + AESGCM(key).encrypt(nonce, plain, bound_to)
+
+
+def unseal(key: bytes, sealed: bytes, *, bound_to: bytes) -> bytes:
+    """The plain bytes; Internal `seal.broken` when key, bytes or `bound_to` do not belong together."""
+    try:
+        return AESGCM(key).decrypt(sealed[:NONCE], sealed[NONCE:], bound_to)
+    except (InvalidTag, ValueError) as error:
+        raise Internal(
+            "seal.broken",
+            "存储的数据未能通过完整性校验，已停止使用。",
+            "Stored data failed its integrity check and is not used.",
+            next_zh="请联系运维人员运行 yimen ledger check。",
+            next_en="Ask an operator to run: yimen ledger check",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """The secrets of storage: key-encryption keys by name, and the pepper of blind indexes by version."""
+
+    keks: dict[str, bytes] = field(repr=False)
+    current_kek: str
+    peppers: dict[int, bytes] = field(repr=False)
+    current_pepper: int
+
+    def blind(self, label: str, value: str, *, pepper: int | None = None) -> bytes:
+        """HMAC-SHA256 of a normalised value: equal values meet, nobody without the pepper can enumerate."""
+        key = self.peppers[self.current_pepper if pepper is None else pepper]
+        return hmac.new(key, f"{label}\x00{value}".encode(), hashlib.sha256).digest()
+
+    def hub_key(self, purpose: str) -> bytes:
+        """A key for sealing what belongs to no single person (idempotent replies, unknown callers)."""
+        return hmac.new(self.keks[self.current_kek], f"hub:{purpose}".encode(), hashlib.sha256).digest()
+
+    async def person_key(self, view: "View", subject_id: UUID) -> bytes:
+        """The person's own key; Gone `subject.erased` when it was destroyed."""
+        bucket = bucket_of(subject_id)
+        row = await view.first(
+            sa.select(person_keys.c.wrapped, person_keys.c.kek).where(
+                person_keys.c.bucket == bucket, person_keys.c.subject_id == subject_id
+            )
+        )
+        if row is None or row.wrapped is None:
+            raise Gone(
+                "subject.erased",
+                "此人的数据已依法删除，无法再读取。",
+                "This person's data was erased and cannot be read any more.",
+            )
+        return unseal(self.keks[row.kek], row.wrapped, bound_to=subject_id.bytes)
+
+    async def create_person_key(self, tx: "Tx", subject_id: UUID) -> None:
+        """Make the person's key once; a second call changes nothing."""
+        wrapped = seal(self.keks[self.current_kek], secrets.token_bytes(32), bound_to=subject_id.bytes)
+        await tx.insert_new(
+            person_keys,
+            {
+                "bucket": bucket_of(subject_id),
+                "subject_id": subject_id,
+                "wrapped": wrapped,
+                "kek": self.current_kek,
+                "created_at": tx.now,
+            },
+        )
+
+    async def seal_for(self, view: "View", subject_id: UUID, plain: bytes, *, bound_to: bytes) -> bytes:
+        """Seal bytes so that only this person's key opens them."""
+        return seal(await self.person_key(view, subject_id), plain, bound_to=bound_to)
+
+    async def open_for(self, view: "View", subject_id: UUID, sealed: bytes, *, bound_to: bytes) -> bytes:
+        """Open what was sealed for this person."""
+        return unseal(await self.person_key(view, subject_id), sealed, bound_to=bound_to)

@@ -1,0 +1,120 @@
+"""Transactions: `View` reads, `Tx` reads and writes; both know the time, the actor and how to unseal.
+
+Commit happens at the end of `async with hub.tx(actor)`, inside the handler, so that an answer is only given
+after the commit is durable (a commit after `yield` would answer 200 and fail later).
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from hub.actor import Actor
+from hub.clock import Clock
+from hub.errors import Unavailable
+from hub.store.engine import open_engines
+from hub.store.seal import Vault
+
+
+class View:
+    """A consistent read of the database at `now`, on behalf of `actor`."""
+
+    def __init__(self, conn: AsyncConnection, *, now: datetime, actor: Actor, vault: Vault) -> None:
+        self.conn = conn
+        self.now = now
+        self.actor = actor
+        self.vault = vault
+
+    @property
+    def dialect(self) -> str:
+        """"sqlite" or "postgresql"."""
+        return self.conn.dialect.name
+
+    async def first(self, statement: sa.Executable) -> sa.Row[Any] | None:
+        """The first row, or None."""
+        return (await self.conn.execute(statement)).first()
+
+    async def all(self, statement: sa.Executable) -> Sequence[sa.Row[Any]]:
+        """All rows."""
+        return (await self.conn.execute(statement)).all()
+
+    async def value(self, statement: sa.Executable) -> Any:
+        """The first column of the first row, or None."""
+        return (await self.conn.execute(statement)).scalar()
+
+
+class Tx(View):
+    """A view that may write; everything in it becomes durable together or not at all."""
+
+    async def run(self, statement: sa.Executable) -> int:
+        """Execute a write and say how many rows it touched: the only proof that a condition held."""
+        return (await self.conn.execute(statement)).rowcount  # type: ignore[attr-defined,no-any-return]
+
+    async def insert(self, table: sa.Table, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+        """Insert one row or many."""
+        if isinstance(values, Mapping):
+            await self.conn.execute(table.insert().inline(), dict(values))
+        elif values:
+            await self.conn.execute(table.insert().inline(), [dict(row) for row in values])
+
+    async def insert_new(self, table: sa.Table, values: Mapping[str, Any]) -> bool:
+        """Insert the row unless a row with the same key stands; True when it is ours."""
+        maker = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
+        return await self.run(maker(table).values(**values).on_conflict_do_nothing()) == 1
+
+
+class Database:
+    """One database, opened; gives transactions."""
+
+    def __init__(self, url: str, *, clock: Clock, vault: Vault, pool_size: int = 16) -> None:
+        self.url = url
+        self.clock = clock
+        self.vault = vault
+        self.writer, self.reader = open_engines(url, pool_size=pool_size)
+
+    @asynccontextmanager
+    async def tx(self, actor: Actor) -> AsyncIterator[Tx]:
+        """A write transaction; commits at the end of the block, rolls back on any exception."""
+        async with _begin(self.writer) as conn:
+            yield Tx(conn, now=self.clock(), actor=actor, vault=self.vault)
+
+    @asynccontextmanager
+    async def view(self, actor: Actor) -> AsyncIterator[View]:
+        """A read transaction."""
+        async with _begin(self.reader) as conn:
+            yield View(conn, now=self.clock(), actor=actor, vault=self.vault)
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self.writer.dispose()
+        if self.reader is not self.writer:
+            await self.reader.dispose()
+
+
+@asynccontextmanager
+async def _begin(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    try:
+        async with engine.begin() as conn:
+            yield conn
+    except (OperationalError, PoolTimeout, ConnectionError) as error:
+        raise _unavailable() from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise _unavailable() from error
+        raise
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable(
+        "store.unavailable",
+        "数据库暂时连不上，您的请求没有被处理或结果未知。",
+        "The database cannot be reached; your request was not handled, or its outcome is unknown.",
+        next_zh="请稍后用同一个幂等键重试。",
+        next_en="Retry later with the same idempotency key.",
+    )
