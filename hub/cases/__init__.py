@@ -1,0 +1,1 @@
+"""An application being handled: open, gather, score."""

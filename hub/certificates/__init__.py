@@ -1,0 +1,1 @@
+"""Certificates that departments signed: register, supersede, revoke, status, find. Nothing here can sign one."""

@@ -1,0 +1,1 @@
+"""Consent is the citizen's: request, approve, token, withdraw, represent."""

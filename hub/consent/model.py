@@ -1,0 +1,119 @@
+"""Grants and the requests they come from. A Grant names verifier, item, case, fields, uses and end."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from hub.store.base import Instant, Json, key_columns, metadata
+
+
+class Basis(StrEnum):
+    """Why a look is lawful (DESIGN section 3, rule 9). A use code is a channel, not a basis."""
+
+    HOLDER = "holder"
+    DELEGATE = "delegate"
+    GUARDIAN = "guardian"
+    LEGAL_REPRESENTATIVE = "legal_representative"
+    OFFICE_POWER = "office_power"
+
+
+class GrantState(StrEnum):
+    """Standing may be used; the others never again. Spent and expired are also conditions of each use."""
+
+    STANDING = "standing"
+    WITHDRAWN = "withdrawn"
+
+
+class RequestState(StrEnum):
+    """Where a consent request stands; an expired one is seen by its time, not by its state."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One recorded permission: this verifier, for this item and case, may see these fields of this holder."""
+
+    bucket: int
+    id: UUID
+    public_id: str
+    holder: UUID
+    approver: UUID
+    basis: Basis
+    department: str
+    item_code: str
+    case_id: str
+    purpose: str
+    detail: dict[str, Any]
+    valid_until: datetime
+    max_uses: int
+    uses: int
+    state: GrantState
+    seq: int
+    created_at: datetime
+    withdrawn_at: datetime | None
+
+
+consent_requests = sa.Table(
+    "consent_requests",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("public_id", sa.String(43), nullable=False, unique=True, comment="shown to the citizen"),
+    sa.Column("secret_hash", sa.LargeBinary, nullable=False, unique=True, comment="SHA-256 of auth_req_id"),
+    sa.Column("department", sa.String(32), nullable=False),
+    sa.Column("approver", sa.Uuid, comment="null: nobody we know; answered alike", index=True),
+    sa.Column("item_code", sa.String(64), nullable=False),
+    sa.Column("case_id", sa.String(64), nullable=False),
+    sa.Column("details", Json, nullable=False, comment="authorization_details as asked, capped by the item"),
+    sa.Column("holders", Json, nullable=False, comment="subject id of each detail's holder, in order"),
+    sa.Column("binding_message", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("interval", sa.SmallInteger, nullable=False),
+    sa.Column("polled_at", Instant),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+    sa.Column("decided_at", Instant),
+)
+
+grants = sa.Table(
+    "grants",
+    metadata,
+    *key_columns(),
+    sa.Column("public_id", sa.String(43), nullable=False),
+    sa.Column("request_id", sa.Uuid, index=True),
+    sa.Column("holder", sa.Uuid, nullable=False),
+    sa.Column("approver", sa.Uuid, nullable=False),
+    sa.Column("basis", sa.String(24), nullable=False),
+    sa.Column("basis_evidence", sa.String(43), comment="certificate that proves the representation"),
+    sa.Column("assurance", sa.String(16), nullable=False, comment="login or passkey"),
+    sa.Column("department", sa.String(32), nullable=False),
+    sa.Column("item_code", sa.String(64), nullable=False),
+    sa.Column("case_id", sa.String(64), nullable=False),
+    sa.Column("purpose", sa.String(48), nullable=False),
+    sa.Column("detail", Json, nullable=False, comment="authorization_details element as granted"),
+    sa.Column("valid_until", Instant, nullable=False),
+    sa.Column("max_uses", sa.Integer, nullable=False),
+    sa.Column("uses", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False, comment="grant_seq: events of this grant in order"),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("withdrawn_at", Instant),
+    sa.CheckConstraint("uses <= max_uses", name="uses_within_limit"),
+    sa.Index("ix_grants_holder", "bucket", "holder"),
+)
+
+guardianships = sa.Table(
+    "guardianships",
+    metadata,
+    # A dispute freezes a guardian; the proof itself is read from certificates each time, never stored here.
+    sa.Column("child", sa.Uuid, primary_key=True),
+    sa.Column("guardian", sa.Uuid, primary_key=True),
+    sa.Column("frozen_at", Instant),
+    sa.Column("frozen_by", sa.String(96)),
+)

@@ -1,0 +1,1 @@
+"""Watching the watchers: searches over Accesses, which are themselves recorded."""

@@ -1,0 +1,1 @@
+"""Whom we trust: departments and their keys over time, certificate types, people and organisations, officers."""

@@ -1,0 +1,206 @@
+"""Registry tables, and the one role table: who may do what, and what nobody may be both of."""
+
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from hub.store.base import Instant, Json, metadata
+
+
+class DepartmentState(StrEnum):
+    """A suspended department can neither register nor verify; what it signed before stays verifiable."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+class KeyPurpose(StrEnum):
+    """One key serves one purpose, so that a signature can never be taken for another kind of statement."""
+
+    CERTIFICATE = "certificate"
+    STATUS = "status"
+    CLIENT = "client"
+
+
+class SubjectKind(StrEnum):
+    """A natural person or an organisation."""
+
+    NATURAL = "natural"
+    LEGAL = "legal"
+
+
+class Role(StrEnum):
+    """What an officer may do. One table for the whole hub: doors ask `may()`, nobody compares strings."""
+
+    ISSUING = "issuing_officer"
+    SECOND = "second_approver"
+    CLERK = "clerk"
+    DECIDER = "decider"
+    COMPLAINTS = "complaint_handler"
+    AUDITOR = "auditor"
+    OPERATOR = "operator"
+    ADMINISTRATOR = "administrator"
+
+
+ROLE_LABELS: dict[Role, tuple[str, str]] = {
+    Role.ISSUING: ("发证人员", "Issuing officer"),
+    Role.SECOND: ("复核人员", "Second approver"),
+    Role.CLERK: ("窗口工作人员", "Counter clerk"),
+    Role.DECIDER: ("审批人员", "Decider"),
+    Role.COMPLAINTS: ("投诉处理人员", "Complaint handler"),
+    Role.AUDITOR: ("审计人员", "Auditor"),
+    Role.OPERATOR: ("运维人员", "Operator"),
+    Role.ADMINISTRATOR: ("平台管理员", "Administrator"),
+}
+
+MAY: dict[str, frozenset[Role]] = {
+    "certificates.upload": frozenset({Role.ISSUING}),
+    "certificates.approve": frozenset({Role.SECOND}),
+    "counter.verify": frozenset({Role.CLERK, Role.DECIDER}),
+    "cases.open": frozenset({Role.CLERK}),
+    "cases.decide": frozenset({Role.DECIDER}),
+    "complaints.handle": frozenset({Role.COMPLAINTS}),
+    "accesses.search": frozenset({Role.AUDITOR}),
+    "system.operate": frozenset({Role.OPERATOR, Role.ADMINISTRATOR}),
+    "registry.administer": frozenset({Role.ADMINISTRATOR}),
+}
+
+APART: tuple[frozenset[Role], ...] = (
+    frozenset({Role.OPERATOR, Role.AUDITOR}),
+    frozenset({Role.ADMINISTRATOR, Role.AUDITOR}),
+    frozenset({Role.ISSUING, Role.SECOND}),
+)
+"""Pairs that one person must never hold together: whoever runs the hub does not audit it."""
+
+
+def may(roles: frozenset[str], act: str) -> bool:
+    """Whether someone with these roles may do `act`; an unknown act is a programming error (KeyError)."""
+    return any(role in roles for role in MAY[act])
+
+
+departments = sa.Table(
+    "departments",
+    metadata,
+    sa.Column("slug", sa.String(32), primary_key=True),
+    sa.Column("uscc", sa.String(18), nullable=False, unique=True, comment="GB 32100"),
+    sa.Column("name_zh", sa.String(128), nullable=False),
+    sa.Column("name_en", sa.String(128), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("continued_by", sa.String(32), sa.ForeignKey("departments.slug")),
+    sa.Column("created_at", Instant, nullable=False),
+)
+
+department_keys = sa.Table(
+    "department_keys",
+    metadata,
+    sa.Column("kid", sa.String(64), primary_key=True, comment="RFC 7638 thumbprint"),
+    sa.Column("department", sa.String(32), sa.ForeignKey("departments.slug"), nullable=False, index=True),
+    sa.Column("purpose", sa.String(16), nullable=False),
+    sa.Column("alg", sa.String(16), nullable=False),
+    sa.Column("jwk", Json, nullable=False),
+    sa.Column("not_before", Instant, nullable=False),
+    sa.Column("not_after", Instant),
+    sa.Column("registered_at", Instant, nullable=False),
+    sa.Column("retired_at", Instant),
+    sa.Column("distrusted_from", Instant, comment="compromised: what came later does not count"),
+    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
+)
+
+enrolment_codes = sa.Table(
+    "enrolment_codes",
+    metadata,
+    sa.Column("code_hash", sa.LargeBinary, primary_key=True),
+    sa.Column("department", sa.String(32), sa.ForeignKey("departments.slug"), nullable=False),
+    sa.Column("made_by", sa.String(96), nullable=False),
+    sa.Column("approved_by", sa.String(96), nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+    sa.Column("used_at", Instant),
+)
+
+certificate_types = sa.Table(
+    "certificate_types",
+    metadata,
+    sa.Column("code", sa.String(48), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("vct", sa.String(255), nullable=False, unique=True),
+    sa.Column("document", Json, nullable=False),
+    sa.Column("sha256", sa.LargeBinary, nullable=False),
+    sa.Column("loaded_at", Instant, nullable=False),
+)
+
+type_issuers = sa.Table(
+    "type_issuers",
+    metadata,
+    sa.Column("code", sa.String(48), primary_key=True),
+    sa.Column("department", sa.String(32), sa.ForeignKey("departments.slug"), primary_key=True),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("until", Instant),
+)
+
+subjects = sa.Table(
+    "subjects",
+    metadata,
+    sa.Column("bucket", sa.SmallInteger, primary_key=True),
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("kind", sa.String(8), nullable=False),
+    sa.Column("sealed_face", sa.LargeBinary, comment="name and identifiers as last signed, sealed for the person"),
+    sa.Column("merged_into", sa.Uuid),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("erased_at", Instant),
+)
+
+subject_identifiers = sa.Table(
+    "subject_identifiers",
+    metadata,
+    sa.Column("blind", sa.LargeBinary, primary_key=True, comment="HMAC of type and normal form"),
+    sa.Column("subject_id", sa.Uuid, primary_key=True),
+    sa.Column("pepper", sa.SmallInteger, nullable=False),
+    sa.Column("id_type", sa.String(16), nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("until", Instant),
+    sa.Index("ix_subject_identifiers_subject", "subject_id"),
+)
+
+officers = sa.Table(
+    "officers",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("department", sa.String(32), sa.ForeignKey("departments.slug"), nullable=False),
+    sa.Column("login", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("disabled_at", Instant),
+    sa.UniqueConstraint("department", "login"),
+)
+
+officer_roles = sa.Table(
+    "officer_roles",
+    metadata,
+    sa.Column("officer_id", sa.Uuid, sa.ForeignKey("officers.id"), primary_key=True),
+    sa.Column("role", sa.String(24), primary_key=True),
+    sa.Column("since", Instant, nullable=False),
+)
+
+one_time_links = sa.Table(
+    "one_time_links",
+    metadata,
+    sa.Column("token_hash", sa.LargeBinary, primary_key=True),
+    sa.Column("officer_id", sa.Uuid, sa.ForeignKey("officers.id"), nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+    sa.Column("used_at", Instant),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("token_hash", sa.LargeBinary, primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False, comment="citizen or officer"),
+    sa.Column("subject_id", sa.Uuid),
+    sa.Column("officer_id", sa.Uuid),
+    sa.Column("assurance", sa.String(16), nullable=False),
+    sa.Column("csrf", sa.String(43), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
+)

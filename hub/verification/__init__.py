@@ -1,0 +1,1 @@
+"""Verify: numbered checks, only what was granted, one use, and an Access that is durable before the answer."""
