@@ -1,4 +1,4 @@
-"""Certificate types: what each kind of certificate is called, who may issue it, whom it is about, what it may say.
+"""Certificate types: what each kind is called, who may issue it, whom it is about, what it may say.
 
 A type is a data file (`hub/registry/types/<code>.json`), read once at start and never changed while running.
 This module is pure: it reads package data and answers questions, and knows no database.
@@ -101,7 +101,9 @@ class CertificateType:
         if general in _HOLDER_LABELS:
             return _in_locale(_HOLDER_LABELS[general], locale)
         info = self._by_path.get(general)
-        return _in_locale(info.display, locale) if info else ".".join(str(p) for p in general if p is not None)
+        return (
+            _in_locale(info.display, locale) if info else ".".join(str(p) for p in general if p is not None)
+        )
 
     def value_label(self, path: Iterable[str | int | None], value: object, locale: str = "zh-CN") -> str:
         """Return a coded value in words ("bachelor" -> 学士); other values as they are, yes/no in words."""
@@ -220,7 +222,10 @@ def _parse(raw: dict[str, Any]) -> CertificateType:
         raise ValueError("labels and schema name different claims")
     if (raw["nature"] == "living") != ("max_age_days" in raw) or raw["nature"] not in ("living", "standing"):
         raise ValueError("max_age_days belongs to living types, and only to them")
-    if raw["vct"] != f"urn:yimen:certificate:{raw['code']}:{raw['version']}" or raw["owner"] not in raw["issuers"]:
+    if (
+        raw["vct"] != f"urn:yimen:certificate:{raw['code']}:{raw['version']}"
+        or raw["owner"] not in raw["issuers"]
+    ):
         raise ValueError("vct or issuers do not fit the code and the owner")
     if raw["schema"].get("additionalProperties") is not False or len(raw["gb_code"]["value"]) != 21:
         raise ValueError("the schema must be closed and the GB code 21 characters long")
@@ -237,7 +242,9 @@ def _parse(raw: dict[str, Any]) -> CertificateType:
         nature=raw["nature"],
         max_age_days=raw.get("max_age_days"),
         display=_display(raw["display"]),
-        roles=tuple(Role(r["role"], r["min"], r["max"], _display(r["display"])) for r in raw["holders"]["roles"]),
+        roles=tuple(
+            Role(r["role"], r["min"], r["max"], _display(r["display"])) for r in raw["holders"]["roles"]
+        ),
         consent=raw["holders"]["consent"],
         schema=raw["schema"],
         claims=claims,
