@@ -1,0 +1,1 @@
+"""The doors: parse, authenticate, open a transaction, call one verb, render."""

@@ -1,0 +1,63 @@
+"""What every door is given: the `Hub` (made once by the composition root) and who is asking.
+
+`Hub` carries what a verb may need and nothing that can sign as a department. A door opens `hub.tx(actor)` inside
+its handler, never in a dependency that commits after `yield` (DESIGN section 4).
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+
+from hub.actor import Actor
+from hub.catalogue.items import ServiceItem
+from hub.clock import Clock
+from hub.registry.types import CertificateType
+from hub.store.tx import Database, Tx, View
+
+if TYPE_CHECKING:
+    from hub.config import Settings
+    from hub.store.blobs import Blobs
+    from keys.files import Keyring
+    from keys.signer import Signer
+
+
+@dataclass(frozen=True)
+class Hub:
+    """One running hub: its settings, its stores, its own keys, and the data files it was started with.
+
+    The keyring holds the hub's own keys only: `token` and `receipt` (ES256), `ledger` (Ed25519). No key of a
+    department is ever in it (promise 1).
+    """
+
+    settings: "Settings"
+    clock: Clock
+    db: Database
+    blobs: "Blobs"
+    keyring: "Keyring"
+    types: Mapping[str, CertificateType]
+    items: Mapping[str, ServiceItem]
+
+    @asynccontextmanager
+    async def tx(self, actor: Actor) -> AsyncIterator[Tx]:
+        """A write transaction on behalf of `actor`; durable when the block has ended."""
+        async with self.db.tx(actor) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def view(self, actor: Actor) -> AsyncIterator[View]:
+        """A consistent read on behalf of `actor`."""
+        async with self.db.view(actor) as view:
+            yield view
+
+    def signer(self, purpose: str) -> "Signer":
+        """The hub's own active key for `purpose`: token, receipt or ledger."""
+        return self.keyring.active(purpose, self.clock())
+
+
+def hub_of(request: Request) -> Hub:
+    """The hub this application was built around (`app.state.hub`)."""
+    hub: Hub = request.app.state.hub
+    return hub
