@@ -1,0 +1,319 @@
+"""The agent's configuration: one YAML file to frozen values; refusals name line, column and a remedy."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from adapters.model import (
+    DATE_FORMATS,
+    KINDS,
+    TODAY,
+    AgentConfig,
+    Config,
+    Dataset,
+    Field,
+    FileSource,
+    HolderRule,
+    Reconcile,
+    Scalar,
+    SqlSource,
+)
+from adapters.yamltree import ConfigFault, Value, read
+
+__all__ = ["Config", "ConfigFault", "load"]
+
+ENCODINGS = ("gb18030", "utf-8", "utf-8-sig", "utf-16", "big5", "ascii")
+_LOSSY_ENCODINGS = {"gbk", "cp936", "gb2312", "gb_2312", "936", "euc-cn", "euccn"}
+_SLUG = re.compile(r"[a-z][a-z0-9-]{1,62}")
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_DIRECTIVE = re.compile(r"%(.)")
+
+
+def load(path: str | Path, *, environment: Mapping[str, str] | None = None) -> Config:
+    """Read a configuration; relative paths in it count from its own folder. Raises `ConfigFault`."""
+    file = Path(path)
+    root = read(file, environment)
+    top = root.members("agent", "source", "datasets", required=("agent", "datasets"))
+    folder = file.resolve().parent
+    shared = _source(top["source"], folder) if "source" in top else None
+    datasets: dict[str, Dataset] = {}
+    for value in top["datasets"].items():
+        dataset = _dataset(value, shared, folder)
+        if dataset.id in datasets:
+            raise value.fault(
+                "duplicate_dataset", f"数据集 “{dataset.id}” 写了两次。", "Two datasets share an id."
+            )
+        datasets[dataset.id] = dataset
+    return Config(_agent(top["agent"], folder), tuple(datasets.values()))
+
+
+def _agent(value: Value, folder: Path) -> AgentConfig:
+    found = value.members("department", "hub", "state", "keys", required=("department", "hub"))
+    department = found["department"].text()
+    if not _SLUG.fullmatch(department):
+        raise found["department"].fault(
+            "bad_department",
+            "部门代号只能用小写字母、数字和连字符。",
+            "A department slug is lower-case words.",
+            "例如 dg-edu。",
+            "For example dg-edu.",
+        )
+    hub = found["hub"].text().rstrip("/")
+    parts = urlsplit(hub)
+    local = parts.hostname in {"127.0.0.1", "localhost", "::1"} or (parts.hostname or "").endswith(".test")
+    if (
+        not parts.hostname
+        or parts.query
+        or parts.fragment
+        or parts.scheme not in ({"https", "http"} if local else {"https"})
+    ):
+        raise found["hub"].fault(
+            "bad_hub",
+            "枢纽地址应为 https:// 开头的网址。",
+            "The hub is an https address.",
+            "例如 https://yimen.example.cn；http 只许用于本机。",
+            "http is allowed for this machine only.",
+        )
+    return AgentConfig(
+        department,
+        hub,
+        folder / (found["state"].text(empty=False) if "state" in found else "state.db"),
+        folder / (found["keys"].text(empty=False) if "keys" in found else "keys"),
+    )
+
+
+def _source(value: Value, folder: Path) -> SqlSource | FileSource:
+    if "url" in value.entries():
+        found = value.members(
+            "url", "page_size", "statement_timeout", "max_rows_per_second", "allow_writable"
+        )
+        return SqlSource(
+            _database_url(found["url"].text(empty=False), folder),
+            page_size=found["page_size"].integer(1, 100_000) if "page_size" in found else 1000,
+            statement_timeout=found["statement_timeout"].integer(1, 86_400)
+            if "statement_timeout" in found
+            else 60,
+            max_rows_per_second=found["max_rows_per_second"].integer(0, 10**7)
+            if "max_rows_per_second" in found
+            else 0,
+            allow_writable=found["allow_writable"].flag() if "allow_writable" in found else False,
+        )
+    found = value.members(
+        "file", "format", "encoding", "delimiter", "columns", "end", required=("file", "format")
+    )
+    kind = found["format"].choice("csv", "dbf")
+    delimiter = found["delimiter"].text().replace("\\t", "\t") if "delimiter" in found else ","
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise found["delimiter"].fault(
+            "bad_delimiter", "分隔符应为一个字符。", "The delimiter is one character."
+        )
+    return FileSource(
+        folder / found["file"].text(empty=False),
+        "csv" if kind == "csv" else "dbf",
+        encoding=_encoding(found["encoding"]) if "encoding" in found else "gb18030",
+        delimiter=delimiter,
+        columns=found["columns"].texts() if "columns" in found else None,
+        end=found["end"].text(empty=False) if "end" in found else None,
+    )
+
+
+def _database_url(url: str, folder: Path) -> str:
+    """SQLite paths count from the configuration's folder, like every other path in it."""
+    scheme, found, rest = url.partition(":///")
+    if found and scheme.split("+")[0] == "sqlite" and rest and not rest.startswith("/"):
+        return f"{scheme}:///{(folder / rest).as_posix()}"
+    return url
+
+
+def _encoding(value: Value) -> str:
+    found = value.text().lower()
+    if found in _LOSSY_ENCODINGS:
+        raise value.fault(
+            "lossy_encoding",
+            f"“{found}” 缺字（如 䶮、㑇），不能使用。",
+            f'"{found}" lacks characters that occur in names.',
+            "请写 gb18030，它包含前者的全部内容。",
+            "Write gb18030: it reads everything that one reads.",
+        )
+    return value.choice(*ENCODINGS)
+
+
+def _dataset(value: Value, shared: SqlSource | FileSource | None, folder: Path) -> Dataset:
+    found = value.members(
+        "id",
+        "type",
+        "source",
+        "query",
+        "key",
+        "holders",
+        "claims",
+        "valid",
+        "as_of",
+        "number",
+        "reconcile",
+        required=("id", "type", "key", "holders", "claims"),
+    )
+    source = _source(found["source"], folder) if "source" in found else shared
+    if source is None:
+        raise value.fault(
+            "no_source", "没有数据源。", "There is no source.", "请在顶层或此处写 source:。", "Add source:."
+        )
+    if isinstance(source, SqlSource) != ("query" in found):
+        raise value.fault(
+            "query",
+            "数据库要有 query，文件不能有 query。",
+            "A database needs a query; a file must not have one.",
+        )
+    claims = {name: _field(item) for name, item in found["claims"].entries().items()}
+    for name, item in found["claims"].entries().items():
+        if not _WORD.fullmatch(name):
+            raise item.fault(
+                "bad_claim", f"“{name}” 不能作为字段名。", "A claim name is lower-case words joined by _."
+            )
+    if "number" in found:
+        if "number" in claims:
+            raise found["number"].fault(
+                "duplicate_claim", "number 在 claims 里已有。", "number stands in claims already."
+            )
+        claims["number"] = _field(found["number"])
+    valid = found["valid"].members("from", "until") if "valid" in found else {}
+    return Dataset(
+        id=_word(found["id"]),
+        type=_word(found["type"]),
+        source=source,
+        key=found["key"].texts(),
+        holders=tuple(_holder(item) for item in found["holders"].items()),
+        claims=claims,
+        query=found["query"].text(empty=False).strip().rstrip(";") if "query" in found else None,
+        valid_from=_date(valid["from"]) if "from" in valid else None,
+        valid_until=_date(valid["until"]) if "until" in valid else None,
+        as_of=_date(found["as_of"]) if "as_of" in found else None,
+        reconcile=_reconcile(found["reconcile"]) if "reconcile" in found else Reconcile(),
+    )
+
+
+def _word(value: Value) -> str:
+    found = value.text()
+    if not _WORD.fullmatch(found):
+        raise value.fault(
+            "bad_word", "只能用小写字母、数字和下划线。", "Lower-case letters, digits and _ only."
+        )
+    return found
+
+
+def _holder(value: Value) -> HolderRule:
+    found = value.members(
+        "role", "name", "id_type", "id_no", "when", required=("role", "name", "id_type", "id_no")
+    )
+    return HolderRule(
+        _word(found["role"]),
+        _field(found["name"], kind="name", required=True),
+        _field(found["id_type"], required=True),
+        _field(found["id_no"], required=True),
+        found["when"].text(empty=False) if "when" in found else None,
+    )
+
+
+def _date(value: Value) -> Field:
+    found = _field(value, kind="date")
+    if found.kind != "date" or (found.column is None and found.const != TODAY):
+        raise value.fault(
+            "not_date", "这里应为日期列，或 const: today。", "A date column or const: today is needed."
+        )
+    return found
+
+
+_FIELD_KEYS = (
+    "from",
+    "const",
+    "type",
+    "required",
+    "trim",
+    "codes",
+    "on_unknown",
+    "formats",
+    "null_values",
+    "no_end",
+    "scale",
+    "bytes_as",
+    "separator",
+    "field_separator",
+    "fields",
+    "item",
+)
+
+
+def _field(value: Value, *, kind: str = "text", required: bool = False, inside: bool = False) -> Field:
+    """One field. `inside`: part of a list, so it takes its place there instead of a column."""
+    found = value.members(*_FIELD_KEYS)
+    if inside and "from" in found:
+        raise found["from"].fault(
+            "bad_from", "列表内的字段按位置取值。", "Fields inside a list are taken by position."
+        )
+    if not inside and ("from" in found) == ("const" in found):
+        raise value.fault(
+            "from_or_const", "from 与 const 必须且只能有一个。", "Exactly one of from and const is needed."
+        )
+    kind = found["type"].choice(*KINDS) if "type" in found else kind
+    if inside and kind == "list":
+        raise value.fault("nested_list", "列表内不能再有列表。", "A list cannot stand inside a list.")
+    if "fields" in found and "item" in found:
+        raise value.fault("fields_or_item", "fields 与 item 不能并存。", "Only one of fields and item.")
+    return Field(
+        column=found["from"].text(empty=False) if "from" in found else None,
+        const=found["const"].scalar() if "const" in found else None,
+        kind=kind,  # type: ignore[arg-type]  # choice() returned one of KINDS
+        required=found["required"].flag() if "required" in found else required,
+        trim=found["trim"].flag() if "trim" in found else True,
+        codes=_codes(found["codes"]) if "codes" in found else None,
+        on_unknown="null"
+        if "on_unknown" in found and found["on_unknown"].choice("quarantine", "null") == "null"
+        else "quarantine",
+        formats=_formats(found["formats"]) if "formats" in found else DATE_FORMATS,
+        null_values=found["null_values"].texts() if "null_values" in found else (),
+        no_end=found["no_end"].texts() if "no_end" in found else (),
+        scale=found["scale"].integer(0, 12) if "scale" in found else 2,
+        bytes_as=_encoding(found["bytes_as"]) if "bytes_as" in found else None,
+        separator=found["separator"].text(empty=True) if "separator" in found else "|",
+        field_separator=found["field_separator"].text(empty=True) if "field_separator" in found else ":",
+        fields={name: _field(item, inside=True) for name, item in found["fields"].entries().items()}
+        if "fields" in found
+        else None,
+        item=_field(found["item"], inside=True) if "item" in found else None,
+    )
+
+
+def _codes(value: Value) -> Mapping[str, Scalar]:
+    """A code table: the source's spelling to ours. Keys keep their zeros: 02 and 2 are two codes."""
+    found = {key: item.scalar() for key, item in value.entries().items()}
+    if not found:
+        raise value.fault("no_codes", "代码表是空的。", "The code table is empty.")
+    return found
+
+
+def _formats(value: Value) -> tuple[str, ...]:
+    for text in value.texts():
+        if set(_DIRECTIVE.findall(text)) - set("YmdHMS%") or not {"Y", "m", "d"} <= set(
+            _DIRECTIVE.findall(text)
+        ):
+            raise value.fault(
+                "bad_format",
+                f"日期格式 “{text}” 不能用。",
+                "A date format has %Y, %m and %d, and at most %H %M %S.",
+                '例如 "%Y-%m-%d"。',
+                'For example "%Y%m%d".',
+            )
+    return value.texts()
+
+
+def _reconcile(value: Value) -> Reconcile:
+    names = ("max_revoke", "min_rows_percent", "max_quarantine_percent", "max_supersede_percent")
+    found = value.members(*names)
+    limits = found["max_revoke"].members("count", "percent") if "max_revoke" in found else {}
+    usual = Reconcile()
+    return Reconcile(
+        limits["count"].integer(0, 10**9) if "count" in limits else usual.max_revoke_count,
+        limits["percent"].decimal(0, 100) if "percent" in limits else usual.max_revoke_percent,
+        *(found[name].decimal(0, 100) if name in found else getattr(usual, name) for name in names[1:]),
+    )

@@ -1,0 +1,134 @@
+"""What a configuration says, as frozen values: agent, sources, datasets, fields. `config.load` makes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["text", "name", "date", "integer", "decimal", "boolean", "list", "resident_id", "credit_code"]
+KINDS: tuple[str, ...] = (
+    "text",
+    "name",
+    "date",
+    "integer",
+    "decimal",
+    "boolean",
+    "list",
+    "resident_id",
+    "credit_code",
+)
+Scalar = str | int | bool | None
+TODAY = "today"
+DATE_FORMATS = ("%Y-%m-%d", "%Y%m%d")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """How one value comes out of a row: from a column or a constant, through codes and a type.
+
+    `column` None means `const`. `null_values` are spellings of "unknown"; `no_end` (dates only) are
+    spellings of "for ever": both give no value, but only `no_end` satisfies `required`.
+    """
+
+    column: str | None = None
+    const: Scalar = None
+    kind: Kind = "text"
+    required: bool = False
+    trim: bool = True
+    codes: Mapping[str, Scalar] | None = None
+    on_unknown: Literal["quarantine", "null"] = "quarantine"
+    formats: tuple[str, ...] = DATE_FORMATS
+    null_values: tuple[str, ...] = ()
+    no_end: tuple[str, ...] = ()
+    scale: int = 2
+    bytes_as: str | None = None
+    separator: str = "|"
+    field_separator: str = ":"
+    fields: Mapping[str, "Field"] | None = None
+    item: "Field | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class HolderRule:
+    """One holder of the certificate, left out when the column `when` is named and holds nothing."""
+
+    role: str
+    name: Field
+    id_type: Field
+    id_no: Field
+    when: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """The circuit breaker's limits (percentages of 100)."""
+
+    max_revoke_count: int = 200
+    max_revoke_percent: Decimal = Decimal("0.5")
+    min_rows_percent: Decimal = Decimal(95)
+    max_quarantine_percent: Decimal = Decimal(20)
+    max_supersede_percent: Decimal = Decimal(20)
+
+
+@dataclass(frozen=True, slots=True)
+class SqlSource:
+    """A database reached through SQLAlchemy. `url` may hold a password: it is never shown or logged."""
+
+    url: str = field(repr=False)
+    page_size: int = 1000
+    statement_timeout: int = 60
+    max_rows_per_second: int = 0
+    allow_writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A snapshot file. `end` is the first cell of a closing line; without it a CSV counts as whole when its
+    last line has a line end. `columns` names the columns of a CSV without a header line."""
+
+    path: Path
+    format: Literal["csv", "dbf"]
+    encoding: str = "gb18030"
+    delimiter: str = ","
+    columns: tuple[str, ...] | None = None
+    end: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One query or file of rows, mapped to one certificate type."""
+
+    id: str
+    type: str
+    source: SqlSource | FileSource
+    key: tuple[str, ...]
+    holders: tuple[HolderRule, ...]
+    claims: Mapping[str, Field]
+    query: str | None = None
+    valid_from: Field | None = None
+    valid_until: Field | None = None
+    as_of: Field | None = None
+    reconcile: Reconcile = Reconcile()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """Who this agent is and where it keeps its state and keys."""
+
+    department: str
+    hub: str
+    state: Path
+    keys: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole file."""
+
+    agent: AgentConfig
+    datasets: tuple[Dataset, ...]
+
+    def dataset(self, dataset_id: str) -> Dataset | None:
+        """The dataset of that id."""
+        return next((dataset for dataset in self.datasets if dataset.id == dataset_id), None)
