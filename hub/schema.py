@@ -1,5 +1,6 @@
 """Imports every model, so that `metadata` is complete for migrations and tests."""
 
+import hub.access.model
 import hub.cases.model
 import hub.catalogue.model
 import hub.certificates.model
@@ -8,7 +9,6 @@ import hub.ledger.model
 import hub.oversight.model
 import hub.registry.model
 import hub.store.model
-import hub.verification.model
 from hub.store.base import metadata
 
 __all__ = ["metadata"]

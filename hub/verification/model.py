@@ -1,12 +1,7 @@
-"""Accesses (one look or one refusal), and each person's unbroken chain of them."""
+"""The parts of a Verdict."""
 
 from dataclasses import dataclass
 from enum import StrEnum
-
-import sqlalchemy as sa
-
-from hub.store.base import Instant, Json, key_columns, metadata
-
 
 class CheckResult(StrEnum):
     """Undecided is not failed: "cannot reach the source" is never "no record"."""
@@ -15,15 +10,6 @@ class CheckResult(StrEnum):
     FAILED = "failed"
     UNDECIDED = "undecided"
     NOT_NEEDED = "not_needed"
-
-
-class Outcome(StrEnum):
-    """The result of one look."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    UNDECIDED = "undecided"
-    NO_RECORD = "no_record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,52 +22,3 @@ class Check:
     code: str
     zh: str
     en: str
-
-
-accesses = sa.Table(
-    "accesses",
-    metadata,
-    *key_columns(),
-    sa.Column("public_id", sa.String(43), nullable=False),
-    sa.Column("subject_id", sa.Uuid, nullable=False),
-    sa.Column("subject_seq", sa.Integer, nullable=False),
-    sa.Column("department", sa.String(32), nullable=False),
-    sa.Column("officer_id", sa.Uuid),
-    sa.Column("item_code", sa.String(64), nullable=False),
-    sa.Column("case_id", sa.String(64), nullable=False),
-    sa.Column("purpose", sa.String(48), nullable=False),
-    sa.Column("basis", sa.String(24), nullable=False),
-    sa.Column("grant_id", sa.Uuid),
-    sa.Column("type_code", sa.String(48)),
-    sa.Column("certificate", sa.String(43), comment="public id"),
-    sa.Column("fields", Json, nullable=False, comment="claim paths that left, names only, never values"),
-    sa.Column("predicates", Json, nullable=False),
-    sa.Column("outcome", sa.String(12), nullable=False),
-    sa.Column("reason", sa.String(64), nullable=False, comment="code of the deciding check"),
-    sa.Column("at", Instant, nullable=False),
-    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
-    sa.Column("previous_commit", sa.LargeBinary, nullable=False),
-    sa.UniqueConstraint("bucket", "subject_id", "subject_seq"),
-    sa.Index("ix_accesses_at", "at"),
-    sa.Index("ix_accesses_department", "department", "at"),
-)
-
-access_chains = sa.Table(
-    "access_chains",
-    metadata,
-    sa.Column("bucket", sa.SmallInteger, primary_key=True),
-    sa.Column("subject_id", sa.Uuid, primary_key=True),
-    sa.Column("seq", sa.Integer, nullable=False),
-    sa.Column("commit", sa.LargeBinary, nullable=False, comment="commitment of the newest Access"),
-)
-
-anonymous_refusals = sa.Table(
-    "anonymous_refusals",
-    metadata,
-    # An authenticated department tried, but no person could be resolved (a foreign or broken token).
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("department", sa.String(32), nullable=False),
-    sa.Column("reason", sa.String(64), nullable=False),
-    sa.Column("at", Instant, nullable=False, index=True),
-    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
-)

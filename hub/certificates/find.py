@@ -1,0 +1,239 @@
+"""Find certificates: by public id, by holder; open the body through the holder's own key."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from hub.certificates import status
+from hub.certificates.model import (
+    Certificate,
+    CertificateRef,
+    CertificateState,
+    certificate_holders,
+    certificates,
+)
+from hub.certificates.status import Standing
+from hub.clock import civil_day
+from hub.errors import Gone, NotFound
+from hub.formats import sdjwt
+from hub.ids import bucket_of
+from hub.registry.types import CertificateType
+from hub.store.model import public_ids
+from hub.store.seal import unseal
+from hub.store.tx import View
+
+EXPIRING_DAYS = 30
+
+
+class StatusWord(StrEnum):
+    """The one word a person sees for a certificate; always with a colour and a mark, never colour alone."""
+
+    VALID = "valid"
+    EXPIRING = "expiring"
+    EXPIRED = "expired"
+    SUSPENDED = "suspended"
+    REVOKED = "revoked"
+    SUPERSEDED = "superseded"
+    OUTDATED = "outdated"
+    UNKNOWN = "unknown"
+
+
+STATUS_WORDS: dict[StatusWord, tuple[str, str]] = {
+    StatusWord.VALID: ("有效", "Valid"),
+    StatusWord.EXPIRING: ("即将到期", "Expiring soon"),
+    StatusWord.EXPIRED: ("已过期", "Expired"),
+    StatusWord.SUSPENDED: ("已暂停", "Suspended"),
+    StatusWord.REVOKED: ("已撤销", "Revoked"),
+    StatusWord.SUPERSEDED: ("已被新证照取代", "Superseded"),
+    StatusWord.OUTDATED: ("数据待更新", "Data needs an update"),
+    StatusWord.UNKNOWN: ("状态暂时无法核对", "Status cannot be checked now"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A certificate as one of its holders holds it: which place in `holders[]`, and in which role."""
+
+    certificate: Certificate
+    subject_id: UUID
+    position: int
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class WalletCard:
+    """One card in the wallet: the holder's own claims in clear, for the holder's eyes."""
+
+    held: Held
+    kind: CertificateType
+    word: StatusWord
+    claims: Mapping[str, Any]
+    token: str
+
+
+def from_row(row: Any) -> Certificate:
+    """The certificate of a row that selects all columns of the table."""
+    return Certificate(
+        ref=CertificateRef(row.bucket, row.id),
+        public_id=row.public_id,
+        department=row.department,
+        type_code=row.type_code,
+        jti=row.jti,
+        kid=row.kid,
+        signing_input_hash=row.signing_input_hash,
+        iat=row.iat,
+        valid_from=row.valid_from,
+        valid_until=row.valid_until,
+        as_of=row.as_of,
+        status_uri=row.status_uri,
+        status_idx=row.status_idx,
+        state=CertificateState(row.state),
+        version=row.version,
+        registered_at=row.registered_at,
+        state_since=row.state_since,
+        leaf_hash=row.leaf_hash,
+    )
+
+
+async def by_public_id(view: View, public_id: str) -> Certificate:
+    """The certificate with this public id; NotFound `certificate.unknown` otherwise."""
+    place = await view.first(
+        sa.select(public_ids.c.bucket, public_ids.c.row_id).where(
+            public_ids.c.token == public_id, public_ids.c.kind == "certificate"
+        )
+    )
+    if place is None:
+        raise unknown_certificate()
+    row = await view.first(
+        sa.select(certificates).where(certificates.c.bucket == place.bucket, certificates.c.id == place.row_id)
+    )
+    if row is None:
+        raise unknown_certificate()
+    return from_row(row)
+
+
+async def of_holder(
+    view: View, *, subject_id: UUID, type_code: str | None = None, past: bool = False
+) -> list[Held]:
+    """The holder's certificates, newest first; without `past` only those that are current or suspended."""
+    link, table = certificate_holders.c, certificates.c
+    query = (
+        sa.select(link.subject_id, link.position, link.role, certificates)
+        .join(certificates, sa.and_(table.bucket == link.certificate_bucket, table.id == link.certificate_id))
+        .where(link.bucket == bucket_of(subject_id), link.subject_id == subject_id)
+        .order_by(table.id.desc())
+    )
+    if type_code is not None:
+        query = query.where(link.type_code == type_code)
+    if not past:
+        query = query.where(table.state.in_([CertificateState.CURRENT, CertificateState.SUSPENDED]))
+    return [
+        Held(from_row(row), row.subject_id, row.position, row.role) for row in await view.all(query)
+    ]
+
+
+async def open_body(view: View, held: Held) -> str:
+    """The SD-JWT exactly as the department signed it, opened with this holder's key."""
+    reference = held.certificate.ref
+    link = certificate_holders.c
+    row = await view.first(
+        sa.select(link.wrapped_key, certificates.c.sealed_body)
+        .join(
+            certificates,
+            sa.and_(certificates.c.bucket == link.certificate_bucket, certificates.c.id == link.certificate_id),
+        )
+        .where(
+            link.bucket == bucket_of(held.subject_id),
+            link.subject_id == held.subject_id,
+            link.certificate_id == reference.id,
+            link.position == held.position,
+        )
+    )
+    if row is None:
+        raise unknown_certificate()
+    if row.wrapped_key is None:
+        raise Gone(
+            "subject.erased",
+            "此人的数据已依法删除，无法再读取。",
+            "This person's data was erased and cannot be read any more.",
+        )
+    body_key = await view.vault.open_for(
+        view, held.subject_id, row.wrapped_key, bound_to=reference.id.bytes + held.subject_id.bytes
+    )
+    return unseal(body_key, row.sealed_body, bound_to=reference.id.bytes).decode()
+
+
+async def word_for(view: View, certificate: Certificate, kind: CertificateType) -> StatusWord:
+    """The status word now: hub state, the department's signed list, the end of validity and the data's age."""
+    final = {
+        CertificateState.REVOKED: StatusWord.REVOKED,
+        CertificateState.SUPERSEDED: StatusWord.SUPERSEDED,
+        CertificateState.SUSPENDED: StatusWord.SUSPENDED,
+    }.get(certificate.state)
+    if final is not None:
+        return final
+    if certificate.status_uri is not None and certificate.status_idx is not None:
+        standing, _ = await status.standing(view, uri=certificate.status_uri, idx=certificate.status_idx)
+        word = {
+            Standing.INVALID: StatusWord.REVOKED,
+            Standing.SUSPENDED: StatusWord.SUSPENDED,
+            Standing.STALE: StatusWord.UNKNOWN,
+            Standing.MISSING: StatusWord.UNKNOWN,
+        }.get(standing)
+        if word is not None:
+            return word
+    if certificate.valid_until is not None:
+        if certificate.valid_until <= view.now:
+            return StatusWord.EXPIRED
+        if certificate.valid_until <= view.now + timedelta(days=EXPIRING_DAYS):
+            return StatusWord.EXPIRING
+    if kind.max_age_days is not None and certificate.as_of is not None:
+        if civil_day(view.now) - certificate.as_of > timedelta(days=kind.max_age_days):
+            return StatusWord.OUTDATED
+    return StatusWord.VALID
+
+
+async def wallet(
+    view: View, *, subject_id: UUID, types: Mapping[str, CertificateType], past: bool = True
+) -> Sequence[WalletCard]:
+    """All cards of one person, newest first; revoked ones stay visible, cards never vanish."""
+    cards = []
+    for held in await of_holder(view, subject_id=subject_id, past=past):
+        kind = types[held.certificate.type_code]
+        token = await open_body(view, held)
+        cards.append(
+            WalletCard(
+                held=held,
+                kind=kind,
+                word=await word_for(view, held.certificate, kind),
+                claims=own_claims(token, held.position),
+                token=token,
+            )
+        )
+    return cards
+
+
+def own_claims(token: str, position: int) -> dict[str, Any]:
+    """The claims of a stored certificate as one holder may see them: other holders keep only their role."""
+    claims = sdjwt.claims(token)
+    holders = claims.get("holders", [])
+    claims["holders"] = [
+        holder if index == position else {"role": holder.get("role", "")} for index, holder in enumerate(holders)
+    ]
+    return claims
+
+
+def unknown_certificate() -> NotFound:
+    """The same answer for an id that does not exist and for one that is not the caller's."""
+    return NotFound(
+        "certificate.unknown",
+        "没有这份证照，或者您无权查看。",
+        "There is no such certificate, or it is not yours to see.",
+        next_zh="请核对证照编号；如认为有误，请联系发证部门。",
+        next_en="Check the certificate id; if you think this is wrong, ask the issuing department.",
+    )

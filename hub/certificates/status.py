@@ -1,0 +1,426 @@
+"""Status lists: reserve random indices, take in department-signed lists, change one certificate's status.
+
+The hub stores and serves lists; it can sign none (DESIGN section 3, rule 4; Token Status List draft).
+"""
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from hub.certificates.model import (
+    FOLLOWS,
+    Certificate,
+    CertificateState,
+    StatusEvent,
+    certificates,
+    status_indices,
+    status_list_tokens,
+    status_lists,
+)
+from hub.clock import from_seconds, seconds
+from hub.errors import Conflict, Forbidden, NotFound, Unprocessable
+from hub.formats import jws, statuslist
+from hub.formats.statuslist import StatusList, StatusToken
+from hub.ids import public_token
+from hub.ledger.append import append, commit_event
+from hub.registry.keys import key_at
+from hub.registry.model import KeyPurpose
+from hub.store.tx import Tx, View
+
+BITS = 2
+LIST_SIZE = 1 << 17
+"""Indices a list: 32 KiB of bits, large enough that no list is specific to one citizen or school."""
+OPEN_UNTIL = 0.75
+MAX_RESERVE = 1000
+
+
+class Standing(StrEnum):
+    """What the newest department-signed list says of an index; STALE and MISSING say nothing at all."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    SUSPENDED = "suspended"
+    STALE = "stale"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class ListHead:
+    """The newest accepted version of one list; seq 0 means that nobody signed it yet."""
+
+    uri: str
+    size: int
+    bits: int
+    seq: int
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Random (uri, index) pairs for this department, and the lists that they belong to."""
+
+    reserved: tuple[tuple[str, int], ...]
+    lists: tuple[ListHead, ...]
+
+
+async def reserve(tx: Tx, *, count: int, base_url: str) -> Reservation:
+    """Set aside `count` (1 to 1,000) unpredictable indices for the calling department.
+
+    Unused ones are burned: an index is never given twice. A fresh list is opened when the open one is 75 % taken.
+    """
+    department = _department(tx)
+    if not 1 <= count <= MAX_RESERVE:
+        raise Unprocessable(
+            "status.count_out_of_range",
+            f"一次可预留 1 到 {MAX_RESERVE} 个状态位。",
+            f"Between 1 and {MAX_RESERVE} status indices can be reserved at once.",
+            next_zh="请分多次预留。",
+            next_en="Reserve in several calls.",
+        )
+    uri = await _open_list(tx, department, count, base_url)
+    taken = set(await tx.conn.scalars(sa.select(status_indices.c.idx).where(status_indices.c.uri == uri)))
+    drawn: set[int] = set()
+    while len(drawn) < count:
+        index = secrets.randbelow(LIST_SIZE)
+        if index not in taken:
+            drawn.add(index)
+    picked = list(drawn)
+    await tx.insert(
+        status_indices, [{"uri": uri, "idx": index, "reserved_at": tx.now, "used_at": None} for index in picked]
+    )
+    return Reservation(tuple((uri, index) for index in picked), (await _head(tx, uri),))
+
+
+async def _open_list(tx: Tx, department: str, count: int, base_url: str) -> str:
+    for uri in await tx.conn.scalars(
+        sa.select(status_lists.c.uri).where(status_lists.c.department == department, status_lists.c.open)
+    ):
+        # The guarded update also locks the row, so two callers never draw from the same free set at once.
+        won = await tx.run(
+            status_lists.update()
+            .where(status_lists.c.uri == uri, status_lists.c.taken + count <= int(LIST_SIZE * OPEN_UNTIL))
+            .values(taken=status_lists.c.taken + count)
+        )
+        if won:
+            return str(uri)
+        await tx.run(status_lists.update().where(status_lists.c.uri == uri).values(open=False))
+    uri = f"{base_url}/v1/status-lists/{public_token()}"
+    await tx.insert(
+        status_lists,
+        {
+            "uri": uri,
+            "department": department,
+            "bits": BITS,
+            "size": LIST_SIZE,
+            "open": True,
+            "taken": count,
+            "seq": 0,
+            "created_at": tx.now,
+        },
+    )
+    return uri
+
+
+async def take_index(tx: Tx, *, uri: str, idx: int) -> None:
+    """Use a reserved index for one certificate; it must be this department's, unused, and its list signed."""
+    row = await tx.first(
+        sa.select(status_lists.c.department, status_lists.c.seq).where(status_lists.c.uri == uri)
+    )
+    if row is None or row.department != tx.actor.department:
+        raise Unprocessable(
+            "status.index_not_reserved",
+            "状态位不是由本部门预留的。",
+            "The status index was not reserved by this department.",
+            next_zh="请先调用 POST /v1/status-lists/reserve，再用得到的状态位签发。",
+            next_en="Call POST /v1/status-lists/reserve first and sign with an index from its answer.",
+        )
+    if row.seq == 0:
+        raise Conflict(
+            "status.list_unsigned",
+            "该状态列表还没有部门签名的首版。",
+            "This status list has no department-signed first version yet.",
+            next_zh="请先签发并推送第 1 版状态列表（全部有效）。",
+            next_en="Sign and push version 1 of the list (all valid) first.",
+        )
+    won = await tx.run(
+        status_indices.update()
+        .where(status_indices.c.uri == uri, status_indices.c.idx == idx, status_indices.c.used_at.is_(None))
+        .values(used_at=tx.now)
+    )
+    if not won:
+        raise Conflict(
+            "status.index_taken",
+            "状态位未预留或已被使用，不能重复使用。",
+            "The status index is not reserved, or already used; an index is never used twice.",
+            next_zh="请重新预留状态位后再签发。",
+            next_en="Reserve a new index and sign again.",
+        )
+
+
+async def push(tx: Tx, *, token: str) -> ListHead:
+    """Take in a re-signed list whose entries did not change (first version: all valid).
+
+    A change of entries is refused here: it comes with its event (`change`, or a supersession), so that nothing
+    is revoked by accident. Raises Conflict `status.list_conflict` with the current seq and hash.
+    """
+    return await accept_list(tx, token=token, changes={})
+
+
+async def change(
+    tx: Tx, *, certificate: Certificate, event: StatusEvent, reason: str, token: str
+) -> CertificateState:
+    """Revoke, suspend or reinstate one certificate, with the list that says so, in one commit."""
+    if certificate.department != tx.actor.department:
+        raise _not_owner()
+    after = FOLLOWS.get((certificate.state, event))
+    if after is None:
+        raise Conflict(
+            "status.step_not_allowed",
+            f"证照当前状态为 {certificate.state}，不能执行 {event}。",
+            f"A certificate that is {certificate.state} cannot take the event {event}.",
+            next_zh="已撤销或已被取代的证照不能恢复，请签发新的证照。",
+            next_en="A revoked or superseded certificate cannot come back: register a new one.",
+        )
+    if certificate.status_uri is None or certificate.status_idx is None:
+        raise Conflict(
+            "status.no_index",
+            "该证照没有状态位，只能等待到期或以新证照取代。",
+            "This certificate has no status index; it can only expire or be superseded.",
+        )
+    value = {
+        StatusEvent.REVOKE: statuslist.INVALID,
+        StatusEvent.SUSPEND: statuslist.SUSPENDED,
+        StatusEvent.REINSTATE: statuslist.VALID,
+    }[event]
+    await accept_list(tx, token=token, changes={certificate.status_idx: value}, uri=certificate.status_uri)
+    await set_state(tx, certificate=certificate, state=after, reason=reason)
+    return after
+
+
+async def set_state(tx: Tx, *, certificate: Certificate, state: CertificateState, reason: str) -> None:
+    """Record the hub's view of a certificate and its leaf; refused when somebody else was faster."""
+    won = await tx.run(
+        certificates.update()
+        .where(
+            certificates.c.bucket == certificate.ref.bucket,
+            certificates.c.id == certificate.ref.id,
+            certificates.c.state == certificate.state,
+        )
+        .values(state=state, state_since=tx.now, state_reason=reason)
+    )
+    if not won:
+        raise Conflict(
+            "status.changed_meanwhile",
+            "该证照的状态刚刚被改变。",
+            "The status of this certificate has just been changed by another request.",
+            next_zh="请重新读取状态后再试。",
+            next_en="Read its state again and retry.",
+        )
+    await commit_event(
+        tx,
+        kind=f"certificate.{state}",
+        subject_id=None,
+        body={
+            "event": f"certificate.{state}",
+            "department": certificate.department,
+            "certificate": certificate.public_id,
+            "reason": reason,
+            "at": seconds(tx.now),
+        },
+    )
+
+
+async def accept_list(
+    tx: Tx, *, token: str, changes: dict[int, int], uri: str | None = None
+) -> ListHead:
+    """Check and store the next version of a list; only the entries in `changes` may differ.
+
+    1. the list is this department's; 2. signed by its status key in force now; 3. seq follows and `previous` is
+    the hash of what we hold; 4. iat is newer; 5. the same bits and size; 6. entries differ exactly as announced,
+    and none leaves INVALID.
+    """
+    department = _department(tx)
+    header = jws.split(token).header
+    claimed = str(jws.split(token).payload.get("sub", ""))
+    row = await tx.first(
+        sa.select(status_lists)
+        .where(status_lists.c.uri == claimed, status_lists.c.department == department)
+        .with_for_update()
+    )
+    if row is None or (uri is not None and uri != claimed):
+        raise _unknown_list()
+    key = await key_at(
+        tx, department=department, kid=str(header.get("kid", "")), purpose=KeyPurpose.STATUS, moment=tx.now
+    )
+    new = statuslist.verify_token(
+        token, key=key, expected_sub=claimed, now=seconds(tx.now), max_size=LIST_SIZE
+    )
+    held = row.sha256.hex() if row.sha256 else None
+    if new.seq != row.seq + 1 or new.previous != held or (row.iat is not None and new.iat < seconds(row.iat)):
+        raise Conflict(
+            "status.list_conflict",
+            "状态列表不是当前版本的下一版。",
+            "This is not the next version of the status list.",
+            next_zh="请以当前版本为基础重新签名后再推送。",
+            next_en="Sign again on top of the current version and push once more.",
+            seq=row.seq,
+            sha256=held,
+        )
+    await _compare(tx, row, new, changes)
+    return await _store(tx, token, new, department, str(header["kid"]))
+
+
+async def _compare(tx: Tx, row: sa.Row[tuple[object, ...]], new: StatusToken, changes: dict[int, int]) -> None:
+    if new.lst.size != row.size or new.lst.bits != row.bits:
+        raise Unprocessable(
+            "status.list_resized",
+            "状态列表的长度和位宽一经签发不能改变。",
+            "The size and width of a status list can never change.",
+        )
+    old = StatusList(bits=row.bits, size=row.size)
+    if row.seq:
+        old = decoded(await _token(tx, row.uri, row.seq))
+    if any(old.get(i) == statuslist.INVALID and value != statuslist.INVALID for i, value in changes.items()):
+        raise Conflict(
+            "status.revocation_is_final", "已撤销的状态不能恢复。", "A revocation is final."
+        )
+    expected = old.with_changes(changes)
+    if expected.packed() != new.lst.packed():
+        raise Unprocessable(
+            "status.unannounced_change",
+            "新状态列表与宣布的变更不一致。",
+            "The new status list differs from the current one in entries that were not announced.",
+            next_zh="撤销、暂停、恢复请使用 POST /v1/certificates/{id}/status，并只改变该证照的状态位。",
+            next_en="Use POST /v1/certificates/{id}/status and change only the index of that certificate.",
+        )
+
+
+async def _store(tx: Tx, token: str, new: StatusToken, department: str, kid: str) -> ListHead:
+    digest = hashlib.sha256(token.encode()).digest()
+    leaf = await append(
+        tx,
+        kind="status_list",
+        event={
+            "v": 1,
+            "event": "status_list",
+            "department": department,
+            "uri": new.sub,
+            "seq": new.seq,
+            "sha256": digest.hex(),
+            "at": seconds(tx.now),
+        },
+    )
+    await tx.insert(
+        status_list_tokens,
+        {
+            "uri": new.sub,
+            "seq": new.seq,
+            "token": token,
+            "sha256": digest,
+            "iat": from_seconds(new.iat),
+            "exp": from_seconds(new.exp),
+            "kid": kid,
+            "leaf_hash": leaf.leaf_hash,
+            "stored_at": tx.now,
+        },
+    )
+    await tx.run(
+        status_lists.update()
+        .where(status_lists.c.uri == new.sub)
+        .values(seq=new.seq, sha256=digest, iat=from_seconds(new.iat), exp=from_seconds(new.exp))
+    )
+    return ListHead(new.sub, new.lst.size, new.lst.bits, new.seq, digest.hex())
+
+
+async def standing(view: View, *, uri: str, idx: int) -> tuple[Standing, datetime | None]:
+    """What the newest list says of an index now, and when that list was signed. Never guesses."""
+    row = await view.first(
+        sa.select(status_list_tokens.c.token, status_list_tokens.c.iat, status_list_tokens.c.exp)
+        .join(
+            status_lists,
+            sa.and_(status_lists.c.uri == status_list_tokens.c.uri, status_lists.c.seq == status_list_tokens.c.seq),
+        )
+        .where(status_lists.c.uri == uri)
+    )
+    if row is None:
+        return Standing.MISSING, None
+    if row.exp <= view.now:
+        return Standing.STALE, row.iat
+    try:
+        value = decoded(row.token).get(idx)
+    except IndexError:
+        return Standing.MISSING, row.iat
+    words = {statuslist.VALID: Standing.VALID, statuslist.SUSPENDED: Standing.SUSPENDED}
+    return words.get(value, Standing.INVALID), row.iat
+
+
+async def list_token(view: View, *, uri: str, at: datetime | None = None) -> str:
+    """The signed list as it is now, or as it was in force at `at` (historical query of the draft)."""
+    query = sa.select(status_list_tokens.c.token).where(status_list_tokens.c.uri == uri)
+    if at is not None:
+        query = query.where(status_list_tokens.c.iat <= at, status_list_tokens.c.exp >= at)
+    token = await view.value(query.order_by(status_list_tokens.c.seq.desc()).limit(1))
+    if token is None:
+        raise _unknown_list()
+    return str(token)
+
+
+async def lists_of(view: View, *, department: str) -> list[ListHead]:
+    """All lists of one department, newest version each."""
+    rows = await view.all(
+        sa.select(status_lists).where(status_lists.c.department == department).order_by(status_lists.c.created_at)
+    )
+    return [ListHead(r.uri, r.size, r.bits, r.seq, r.sha256.hex() if r.sha256 else None) for r in rows]
+
+
+_decoded: OrderedDict[str, StatusList] = OrderedDict()
+_DECODED_AT_MOST = 256
+
+
+def decoded(token: str) -> StatusList:
+    """The bits of a list that was verified when it was stored; kept by token, so it can never be out of date."""
+    found = _decoded.get(token)
+    if found is None:
+        found = statuslist.read_bits(token, max_size=LIST_SIZE)
+        _decoded[token] = found
+        if len(_decoded) > _DECODED_AT_MOST:
+            _decoded.popitem(last=False)
+    return found
+
+
+async def _token(view: View, uri: str, seq: int) -> str:
+    return str(
+        await view.value(
+            sa.select(status_list_tokens.c.token).where(
+                status_list_tokens.c.uri == uri, status_list_tokens.c.seq == seq
+            )
+        )
+    )
+
+
+async def _head(view: View, uri: str) -> ListHead:
+    row = (await view.all(sa.select(status_lists).where(status_lists.c.uri == uri)))[0]
+    return ListHead(row.uri, row.size, row.bits, row.seq, row.sha256.hex() if row.sha256 else None)
+
+
+def _department(tx: Tx) -> str:
+    if tx.actor.department is None:
+        raise _not_owner()
+    return tx.actor.department
+
+
+def _not_owner() -> Forbidden:
+    return Forbidden(
+        "certificate.not_owner",
+        "只有签发部门可以改变这份证照。",
+        "Only the department that issued this certificate may change it.",
+    )
+
+
+def _unknown_list() -> NotFound:
+    return NotFound("status.list_unknown", "没有这个状态列表。", "There is no such status list.")
