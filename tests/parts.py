@@ -1,4 +1,4 @@
-"""What the tests share: parts that a machine may lack, real servers started for a run, and a clock that stands still."""
+"""What the tests share: parts a machine may lack, real servers for a run, a clock that stands still."""
 
 import ctypes
 import os
