@@ -19,5 +19,7 @@ P256_HALF_ORDER = P256_ORDER // 2
 def require_allowed(alg: str) -> str:
     """Return `alg`, or raise `KeyFault` when it is not on the allow-list."""
     if alg not in ALLOWED:
-        raise KeyFault("key.algorithm", "不支持的签名算法", "the signature algorithm is not on the allow-list")
+        raise KeyFault(
+            "key.algorithm", "不支持的签名算法", "the signature algorithm is not on the allow-list"
+        )
     return alg

@@ -77,7 +77,9 @@ class PublicKey:
         members = set(jwk)
         if members & _PRIVATE_MEMBERS:  # 1
             raise KeyFault(
-                "key.private_member", "公钥中含有私钥成分，请立即更换该密钥", "a private member in a public key"
+                "key.private_member",
+                "公钥中含有私钥成分，请立即更换该密钥",
+                "a private member in a public key",
             )
         kty = jwk.get("kty")
         wanted = _MEMBERS.get(kty) if isinstance(kty, str) else None
@@ -129,7 +131,9 @@ def _parse(x: str, y: str) -> PublicKey:
         if len(x_bytes) != 32 or (y and len(y_bytes) != 32):  # 3
             raise ValueError("length")
         if y:
-            numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(x_bytes, "big"), int.from_bytes(y_bytes, "big"), P256)
+            numbers = ec.EllipticCurvePublicNumbers(
+                int.from_bytes(x_bytes, "big"), int.from_bytes(y_bytes, "big"), P256
+            )
             return PublicKey(numbers.public_key())  # 4: raises ValueError off the curve
         if int.from_bytes(x_bytes, "little") % 2**255 in _ED25519_WEAK_Y:  # 4
             raise ValueError("small order")

@@ -1,0 +1,279 @@
+"""Compact JWS (RFC 7515) and the strict reading of base64url and JSON that every signed input goes through.
+
+A signed thing must have one spelling: base64url is canonical, JSON has no key twice, and a key is used with the
+one algorithm it was registered for, whatever a header says.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from hub.errors import Malformed, TooLarge, Unprocessable
+from keys import base64url
+from keys.errors import KeyFault
+from keys.public import PublicKey
+from keys.signer import Signer
+
+MAX_JWS_BYTES = 64 * 1024
+MAX_DEPTH = 32
+MAX_SAFE_INT = 2**53 - 1
+SKEW = 30
+"""Seconds that two honest clocks may differ."""
+
+KeySource = PublicKey | Callable[[str], PublicKey]
+"""A key, or the lookup that turns a `kid` into one (raising `LookupError` or a `HubError` when there is none)."""
+
+_KID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_FORBIDDEN_HEADERS = frozenset({"crit", "jku", "x5u", "b64", "jwk", "zip"})
+_ESCAPED_TROUBLE = re.compile(r"\\u(?:[dD][89a-fA-F]|0000)")
+# A string (closed, or running to the end) or a bracket. Possessive, so an input cannot make it backtrack.
+_STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\[\s\S]?[^"\\]*+)*+"?|[\[{\]}]')
+
+
+def b64u_encode(data: bytes) -> str:
+    """Base64url without padding (RFC 7515 section 2)."""
+    return base64url.encode(data)
+
+
+def b64u_decode(text: str) -> bytes:
+    """The bytes spelled by `text`; `Malformed` for padding, white space, foreign letters or unused bits set."""
+    try:
+        return base64url.decode(text)
+    except ValueError as fault:
+        raise Malformed(
+            "base64url.not_canonical", "base64url 编码不规范", "not canonical unpadded base64url"
+        ) from fault
+
+
+def _json_fault(code: str, zh: str, en: str) -> Malformed:
+    return Malformed(f"json.{code}", zh, en)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _json_fault("duplicate_key", "JSON 对象含有重复的键", "a JSON object has the same key twice")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > 17 or abs(number := int(text)) > MAX_SAFE_INT:
+        raise _json_fault("big_integer", "JSON 整数超出 ±(2^53−1)", "a JSON integer is beyond ±(2^53-1)")
+    return -number if text[0] == "-" else number
+
+
+def _real(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _json_fault("not_finite", "JSON 数字过大", "a JSON number is not finite")
+    return number
+
+
+def _constant(_name: str) -> Any:
+    raise _json_fault("not_finite", "JSON 含有 NaN 或 Infinity", "JSON contains NaN or Infinity")
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_constant
+).decode
+
+
+def loads(data: bytes | str, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> Any:
+    """Parse JSON from a stranger (RFC 8259, narrowed).
+
+    1. At most `max_bytes` bytes of UTF-8 without a byte order mark. 2. At most `max_depth` arrays and objects inside
+    one another, counted before parsing. 3. No key twice, at any depth; no NaN or Infinity; no integer beyond
+    ±(2^53-1). 4. No lone surrogate and no NUL in any string (a database could not keep it). Raises `TooLarge`
+    ("json.too_large") or `Malformed` ("json.*").
+    """
+    if len(data) > max_bytes:  # 1
+        raise TooLarge("json.too_large", "JSON 数据过大", "the JSON text is too large")
+    try:
+        text = data if isinstance(data, str) else data.decode("utf-8")
+        if isinstance(data, str) and not data.isascii() and len(data.encode("utf-8")) > max_bytes:
+            raise TooLarge("json.too_large", "JSON 数据过大", "the JSON text is too large")
+    except UnicodeError as fault:
+        raise _json_fault("not_utf8", "JSON 不是有效的 UTF-8", "the JSON text is not valid UTF-8") from fault
+    if text.count("{") + text.count("[") > max_depth:  # 2: the cheap count is an upper bound
+        _require_depth(text, max_depth)
+    try:
+        value = _decode(text)  # 3
+    except (ValueError, RecursionError) as fault:
+        raise _json_fault("syntax", "JSON 格式错误", "this is not valid JSON") from fault
+    if _ESCAPED_TROUBLE.search(text):  # 4: only an escape can bring one in, so look closer only then
+        _require_clean(value)
+    return value
+
+
+def _require_depth(text: str, max_depth: int) -> None:
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        mark = text[match.start()]
+        if mark in "[{":
+            depth += 1
+            if depth > max_depth:
+                raise _json_fault("too_deep", "JSON 嵌套过深", "the JSON text is nested too deeply")
+        elif mark in "]}":
+            depth -= 1
+
+
+def _require_clean(value: Any) -> None:
+    if isinstance(value, str):
+        if "\0" in value or not _encodable(value):
+            raise _json_fault(
+                "bad_character", "JSON 含有非法字符", "a string holds NUL or half a surrogate pair"
+            )
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _require_clean(key)
+            _require_clean(item)
+    elif isinstance(value, list):
+        for item in value:
+            _require_clean(item)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A JWS taken apart. Nothing in it has been verified."""
+
+    header: dict[str, Any]
+    payload: dict[str, Any]
+    signing_input: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A JWS whose signature, algorithm and type are right. Times and claims are still to be judged."""
+
+    header: dict[str, Any]
+    payload: dict[str, Any]
+    kid: str
+    signing_input: bytes
+
+
+def sign(
+    payload: Mapping[str, Any], signer: Signer, *, typ: str, header: Mapping[str, Any] | None = None
+) -> str:
+    """A compact JWS over `payload` with `alg`, `kid` and `typ` in its header, after the members of `header`."""
+    whole = {**(header or {}), "alg": signer.alg, "typ": typ, "kid": signer.kid}
+    return sign_bytes(orjson.dumps(payload), signer, whole)
+
+
+def sign_bytes(payload: bytes, signer: Signer, header: Mapping[str, Any]) -> str:
+    """A compact JWS with exactly this header over these payload bytes; for formats that forbid a `kid`."""
+    signing_input = base64url.encode(orjson.dumps(header)) + "." + base64url.encode(payload)
+    return signing_input + "." + base64url.encode(signer.sign(signing_input.encode("ascii")))
+
+
+def split(token: str, *, max_bytes: int = MAX_JWS_BYTES) -> Parsed:
+    """Take a compact JWS apart, strictly, without verifying it; `Malformed` or `TooLarge`."""
+    if not isinstance(token, str) or not token.isascii():
+        raise Malformed("jws.not_ascii", "令牌不是 ASCII 文本", "the token is not ASCII text")
+    if len(token) > max_bytes:
+        raise TooLarge("jws.too_large", "令牌过大", "the token is too large")
+    parts = token.split(".")
+    if len(parts) != 3 or not all(parts):
+        raise Malformed("jws.parts", "令牌应为三段", "a compact JWS has three non-empty parts")
+    header = loads(b64u_decode(parts[0]), max_bytes=max_bytes)
+    payload = loads(b64u_decode(parts[1]), max_bytes=max_bytes)
+    if not isinstance(header, dict) or not isinstance(payload, dict):
+        raise Malformed(
+            "jws.not_object", "令牌的头或内容不是 JSON 对象", "header or payload is not a JSON object"
+        )
+    return Parsed(header, payload, token[: -len(parts[2]) - 1].encode("ascii"), b64u_decode(parts[2]))
+
+
+def verify(
+    token: str, *, typ: str | Collection[str | None], key: KeySource, max_bytes: int = MAX_JWS_BYTES
+) -> Verified:
+    """`split`, then `verify_parsed`."""
+    return verify_parsed(split(token, max_bytes=max_bytes), typ=typ, key=key)
+
+
+def verify_parsed(parsed: Parsed, *, typ: str | Collection[str | None], key: KeySource) -> Verified:
+    """Check a parsed JWS against one key, or against the key that its `kid` finds.
+
+    1. `typ` is exactly the wanted one (RFC 8725 section 3.11). 2. No header that we would have to obey: `crit`, `jku`,
+    `x5u`, `b64`, `jwk`, `zip`. 3. `kid` is well formed; a fixed key must be the one it names. 4. `alg` equals
+    the key's registered algorithm. 5. The signature over the received bytes. Raises `Malformed` ("jws.*"), and
+    `Unprocessable` ("key.unknown") when the lookup finds no key.
+    """
+    header = parsed.header
+    wanted = (typ,) if isinstance(typ, str) else typ
+    found = header.get("typ")
+    if not (found is None or isinstance(found, str)) or found not in wanted:  # 1
+        raise Malformed("jws.typ", "令牌类型不符", "the token is of another type")
+    if not _FORBIDDEN_HEADERS.isdisjoint(header):  # 2
+        raise Malformed("jws.header", "令牌头含有不允许的成员", "the header has a member that is not allowed")
+    public = _find_key(header, key)  # 3
+    if header.get("alg") != public.alg:  # 4
+        raise Malformed(
+            "jws.alg", "签名算法与登记的密钥不符", "the algorithm is not the one of the registered key"
+        )
+    if not public.verify(parsed.signature, parsed.signing_input):  # 5
+        raise Malformed("jws.signature", "签名无效", "the signature is not valid")
+    return Verified(header, parsed.payload, header.get("kid", public.kid), parsed.signing_input)
+
+
+def _find_key(header: Mapping[str, Any], key: KeySource) -> PublicKey:
+    fixed = key if isinstance(key, PublicKey) else None
+    kid = header.get("kid")
+    if kid is None and fixed is not None and "kid" not in header:
+        return fixed
+    if not isinstance(kid, str) or not _KID.fullmatch(kid):
+        raise Malformed("jws.kid", "密钥标识缺失或不规范", "the key id is missing or not well formed")
+    if fixed is not None:
+        if kid != fixed.kid:
+            raise Malformed("jws.kid_other", "令牌指向另一把密钥", "the token names another key")
+        return fixed
+    try:
+        return key(kid)  # type: ignore[operator]  # narrowed above: not a PublicKey, so the lookup
+    except LookupError as fault:
+        raise Unprocessable("key.unknown", "未登记的密钥", "the key is not registered") from fault
+
+
+def public_key(jwk: Any) -> PublicKey:
+    """The public key of a JWK that came in a token; `Malformed` with the code of the `KeyFault`."""
+    try:
+        return PublicKey.from_jwk(jwk)
+    except KeyFault as fault:
+        raise Malformed(fault.code, fault.zh, fault.en) from fault
+
+
+def numeric_date(payload: Mapping[str, Any], name: str) -> int | None:
+    """The integer seconds of a time claim, None when absent; `Malformed` ("jwt.time") for any other value."""
+    value = payload.get(name)
+    if value is None and name not in payload:
+        return None
+    if type(value) is not int or not 0 <= value <= MAX_SAFE_INT:  # bool is an int in Python, not here
+        raise Malformed("jwt.time", "时间字段不是整数秒", "a time claim is not whole seconds", claim=name)
+    return value
+
+
+def check_times(payload: Mapping[str, Any], *, now: int, skew: int = SKEW) -> None:
+    """Judge `iat`, `nbf` and `exp` where present (RFC 7519 section 4.1), in seconds, with `skew` on either side.
+
+    Raises `Malformed` ("jwt.time") for a value that is not whole seconds, `Unprocessable` ("jwt.expired",
+    "jwt.not_yet", "jwt.issued_in_future") for one that does not hold at `now`.
+    """
+    iat, nbf, exp = (numeric_date(payload, name) for name in ("iat", "nbf", "exp"))
+    if exp is not None and now >= exp + skew:
+        raise Unprocessable("jwt.expired", "已过有效期", "it has expired")
+    if nbf is not None and nbf > now + skew:
+        raise Unprocessable("jwt.not_yet", "尚未生效", "it is not valid yet")
+    if iat is not None and iat > now + skew:
+        raise Unprocessable("jwt.issued_in_future", "签发时间在未来", "its time of issue is in the future")
