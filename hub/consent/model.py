@@ -8,6 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from hub.errors import Unprocessable
 from hub.store.base import Instant, Json, key_columns, metadata
 
 
@@ -60,6 +61,32 @@ class Grant:
     withdrawn_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class CaseFacts:
+    """What consent must know of an application: whose it is, for whom, and which department handles it."""
+
+    public_id: str
+    item_code: str
+    department: str
+    applicant: UUID
+    beneficiary: UUID | None
+    open: bool
+
+    def holder_for(self, basis: Basis) -> UUID:
+        """Whose certificates a basis speaks of: the applicant's own, or those of the child applied for."""
+        if basis is Basis.HOLDER:
+            return self.applicant
+        if basis is Basis.GUARDIAN and self.beneficiary is not None:
+            return self.beneficiary
+        raise Unprocessable(
+            "consent.basis_without_holder",
+            "该办件中没有可由监护人代为授权的孩子。",
+            "This case names no child for whom a guardian could consent.",
+            next_zh="请在办件中登记孩子，或改用本人授权。",
+            next_en="Name the child in the case, or ask for the holder's own consent.",
+        )
+
+
 consent_requests = sa.Table(
     "consent_requests",
     metadata,
@@ -87,6 +114,7 @@ grants = sa.Table(
     *key_columns(),
     sa.Column("public_id", sa.String(43), nullable=False),
     sa.Column("request_id", sa.Uuid, index=True),
+    sa.Column("position", sa.SmallInteger, nullable=False, comment="which detail of the request"),
     sa.Column("holder", sa.Uuid, nullable=False),
     sa.Column("approver", sa.Uuid, nullable=False),
     sa.Column("basis", sa.String(24), nullable=False),

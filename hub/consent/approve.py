@@ -1,0 +1,325 @@
+"""The citizen decides: sees who asks for what and why, unticks what is optional, agrees or refuses."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from hub.catalogue.items import ClaimPath, ServiceItem
+from hub.clock import from_seconds, seconds
+from hub.consent.model import Basis, Grant, GrantState, RequestState, consent_requests, grants
+from hub.consent.represent import prove_guardian
+from hub.consent.withdraw import from_row
+from hub.errors import Conflict, Gone, NotFound, Unprocessable
+from hub.formats.authorization import Detail
+from hub.ids import bucket_of, public_token, uuid7
+from hub.ledger.append import commit_event
+from hub.registry.types import CertificateType
+from hub.store.model import public_ids
+from hub.store.tx import Tx, View
+
+ASSURANCE_LOGIN = "login"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldAsk:
+    """One claim that is asked for; optional ones start unticked."""
+
+    path: ClaimPath
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TypeAsk:
+    """What is asked of one certificate type, why, and what of it will not be shown."""
+
+    type_code: str
+    material: str | None
+    fields: tuple[FieldAsk, ...]
+    not_shown: tuple[ClaimPath, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One detail of a request: whose certificates, on which basis, and what of them."""
+
+    holder: UUID
+    basis: Basis
+    detail: Detail
+    types: tuple[TypeAsk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRequest:
+    """A request as the citizen sees it."""
+
+    public_id: str
+    department: str
+    item: ServiceItem
+    case_id: str
+    binding_message: str
+    parts: tuple[Part, ...]
+    state: RequestState
+    created_at: datetime
+    expires_at: datetime
+
+
+async def pending(
+    view: View, *, items: Mapping[str, ServiceItem], types: Mapping[str, CertificateType]
+) -> list[ConsentRequest]:
+    """The requests that wait for the acting citizen, newest first."""
+    rows = await view.all(
+        sa.select(consent_requests)
+        .where(
+            consent_requests.c.approver == view.actor.subject_id,
+            consent_requests.c.state == RequestState.PENDING,
+            consent_requests.c.expires_at > view.now,
+        )
+        .order_by(consent_requests.c.id.desc())
+    )
+    return [_request(row, items, types) for row in rows]
+
+
+async def show(
+    view: View, *, public_id: str, items: Mapping[str, ServiceItem], types: Mapping[str, CertificateType]
+) -> ConsentRequest:
+    """One request of the acting citizen, decided ones too; NotFound for anybody else's."""
+    return _request(await _row(view, public_id), items, types)
+
+
+async def approve(
+    tx: Tx,
+    *,
+    public_id: str,
+    chosen: Sequence[Mapping[str, Iterable[ClaimPath]]] | None,
+    items: Mapping[str, ServiceItem],
+    types: Mapping[str, CertificateType],
+) -> list[Grant]:
+    """Agree: one Grant per detail and its leaf, all in this commit; a token can only be signed afterwards.
+
+    `chosen` holds, per detail, the ticked fields by type; None ticks the required ones only. 1. the request is
+    the actor's, pending and in time (one guarded update decides between two clicks); 2. what is granted is
+    never wider than what was asked, and holds every required field; 3. a guardian is proved anew.
+    """
+    request = _request(await _row(tx, public_id), items, types)
+    await _decide(tx, public_id, RequestState.APPROVED)  # 1
+    made = []
+    for position, part in enumerate(request.parts):
+        ticked = None if chosen is None else chosen[position] if position < len(chosen) else {}
+        detail = _narrow(part, ticked)  # 2
+        evidence = None
+        if part.basis is Basis.GUARDIAN:  # 3
+            proof = await prove_guardian(
+                tx,
+                guardian=_citizen(tx),
+                child=part.holder,
+                department=request.department,
+                item_code=request.item.code,
+                case_id=request.case_id,
+            )
+            evidence = proof.certificate
+        made.append(await _grant(tx, request, part, detail, position, evidence))
+    return made
+
+
+async def refuse(tx: Tx, *, public_id: str) -> None:
+    """Say no; the verifier learns `access_denied` and nothing else."""
+    row = await _row(tx, public_id)
+    await _decide(tx, public_id, RequestState.REFUSED)
+    await commit_event(
+        tx,
+        kind="consent.refused",
+        subject_id=_citizen(tx),
+        body={
+            "event": "consent.refused",
+            "request": public_id,
+            "department": row.department,
+            "item": row.item_code,
+            "case": row.case_id,
+            "at": seconds(tx.now),
+        },
+    )
+
+
+async def _row(view: View, public_id: str) -> sa.Row[tuple[object, ...]]:
+    row = await view.first(
+        sa.select(consent_requests).where(
+            consent_requests.c.public_id == public_id,
+            consent_requests.c.approver == _citizen(view),
+        )
+    )
+    if row is None:
+        raise NotFound(
+            "consent.request_unknown",
+            "没有这个授权请求，或者它不是发给您的。",
+            "There is no such consent request, or it was not sent to you.",
+            next_zh="请回到首页查看待处理的授权请求。",
+            next_en="Go back to your wallet and look at the pending requests.",
+        )
+    return row
+
+
+async def _decide(tx: Tx, public_id: str, state: RequestState) -> None:
+    won = await tx.run(
+        consent_requests.update()
+        .where(
+            consent_requests.c.public_id == public_id,
+            consent_requests.c.approver == _citizen(tx),
+            consent_requests.c.state == RequestState.PENDING,
+            consent_requests.c.expires_at > tx.now,
+        )
+        .values(state=state, decided_at=tx.now)
+    )
+    if won:
+        return
+    row = await _row(tx, public_id)
+    if row.state == RequestState.PENDING:
+        raise Gone(
+            "consent.request_expired",
+            "这个授权请求已经过期，没有任何资料被提供。",
+            "This consent request has expired; nothing was shown to anybody.",
+            next_zh="如仍需办理，请让窗口或部门重新发起请求。",
+            next_en="If you still need it, ask the office to send a new request.",
+        )
+    raise Conflict(
+        "consent.already_decided",
+        "这个授权请求已经处理过了。",
+        "This consent request has already been decided.",
+        next_zh="可在“授权记录”中查看或收回。",
+        next_en="See or withdraw it among your grants.",
+    )
+
+
+def _request(
+    row: sa.Row[tuple[object, ...]], items: Mapping[str, ServiceItem], types: Mapping[str, CertificateType]
+) -> ConsentRequest:
+    item = items[str(row.item_code)]
+    parts = []
+    for raw, holder in zip(row.details, row.holders, strict=True):
+        detail = Detail.from_json(raw)
+        asks = tuple(_ask(item, types[code], detail.fields.get(code, ())) for code in detail.datatypes)
+        parts.append(Part(UUID(holder), Basis(detail.basis), detail, asks))
+    return ConsentRequest(
+        public_id=str(row.public_id),
+        department=str(row.department),
+        item=item,
+        case_id=str(row.case_id),
+        binding_message=str(row.binding_message),
+        parts=tuple(parts),
+        state=RequestState(row.state),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )
+
+
+def _ask(item: ServiceItem, kind: CertificateType, asked: Iterable[ClaimPath]) -> TypeAsk:
+    """A claim is required when a required material names it; the rest of the type is what is not shown."""
+    paths = tuple(asked)
+    required: set[ClaimPath] = set()
+    material = None
+    for candidate in item.materials:
+        for evidence in candidate.satisfied_by:
+            if evidence.type == kind.code:
+                material = material or candidate.code
+                if candidate.required:
+                    required |= set(evidence.fields)
+    return TypeAsk(
+        kind.code,
+        material,
+        tuple(FieldAsk(path, path in required) for path in paths),
+        tuple(sorted(kind.paths() - set(paths), key=repr)),
+    )
+
+
+def _narrow(part: Part, ticked: Mapping[str, Iterable[ClaimPath]] | None) -> Detail:
+    fields: dict[str, tuple[ClaimPath, ...]] = {}
+    for ask in part.types:
+        asked = {field.path for field in ask.fields}
+        required = {field.path for field in ask.fields if field.required}
+        wanted = required if ticked is None else set(map(tuple, ticked.get(ask.type_code, ())))
+        if not wanted <= asked:
+            raise Unprocessable(
+                "consent.wider_than_asked",
+                "授权的内容不能多于请求的内容。",
+                "A grant can never be wider than what was asked.",
+            )
+        if not required <= wanted:
+            raise Unprocessable(
+                "consent.required_missing",
+                "有办理该事项必需的内容没有勾选；如不同意提供，请选择“不同意”。",
+                "Something that this item requires is not ticked; choose refuse if you do not agree.",
+                next_zh="不同意也能办：可以携带原件到窗口办理。",
+                next_en="You may also refuse and bring the originals to the counter.",
+            )
+        if wanted:
+            fields[ask.type_code] = tuple(field.path for field in ask.fields if field.path in wanted)
+    return part.detail.narrowed(fields)
+
+
+async def _grant(
+    tx: Tx, request: ConsentRequest, part: Part, detail: Detail, position: int, evidence: str | None
+) -> Grant:
+    values = {
+        "bucket": bucket_of(part.holder),
+        "id": uuid7(),
+        "public_id": public_token(),
+        "request_id": (await _row(tx, request.public_id)).id,
+        "position": position,
+        "holder": part.holder,
+        "approver": _citizen(tx),
+        "basis": part.basis,
+        "basis_evidence": evidence,
+        "assurance": ASSURANCE_LOGIN,
+        "department": request.department,
+        "item_code": request.item.code,
+        "case_id": request.case_id,
+        "purpose": detail.purpose,
+        "detail": detail.to_json(),
+        "valid_until": from_seconds(detail.valid_until),
+        "max_uses": detail.max_uses,
+        "uses": 0,
+        "state": GrantState.STANDING,
+        "seq": 1,
+        "created_at": tx.now,
+    }
+    await tx.insert(grants, values)
+    await tx.insert(
+        public_ids,
+        {
+            "token": values["public_id"],
+            "kind": "grant",
+            "bucket": values["bucket"],
+            "row_id": values["id"],
+        },
+    )
+    await commit_event(
+        tx,
+        kind="grant.given",
+        subject_id=part.holder,
+        body={
+            "event": "grant.given",
+            "grant": values["public_id"],
+            "grant_seq": 1,
+            "basis": str(part.basis),
+            "assurance": ASSURANCE_LOGIN,
+            "detail": detail.to_json(),
+            "department": request.department,
+            "at": seconds(tx.now),
+        },
+    )
+    row = await tx.first(
+        sa.select(grants).where(grants.c.bucket == values["bucket"], grants.c.id == values["id"])
+    )
+    return from_row(row)
+
+
+def _citizen(view: View) -> UUID:
+    if view.actor.subject_id is None:
+        raise NotFound(
+            "consent.request_unknown",
+            "没有这个授权请求，或者它不是发给您的。",
+            "There is no such consent request, or it was not sent to you.",
+        )
+    return view.actor.subject_id

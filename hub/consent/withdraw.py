@@ -1,0 +1,109 @@
+"""Withdraw a grant: from the commit on nobody can use it, and the ledger shows which came first."""
+
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from hub.clock import seconds
+from hub.consent.model import Basis, Grant, GrantState, grants
+from hub.errors import NotFound
+from hub.ids import bucket_of
+from hub.ledger.append import commit_event
+from hub.store.model import idempotent_replies, public_ids
+from hub.store.tx import Tx, View
+
+
+async def withdraw(tx: Tx, *, grant: str) -> Grant:
+    """Withdraw the grant with this public id; only its holder or approver may. Twice is the same as once.
+
+    The update takes the grant's row lock, which every use takes too: uses and the withdrawal have one order,
+    and `grant_seq` shows it in the ledger. Replies that were kept under this grant die with it.
+    """
+    found = await by_public_id(tx, grant)
+    if tx.actor.subject_id is None or tx.actor.subject_id not in (found.holder, found.approver):
+        raise unknown_grant()
+    row = (
+        await tx.conn.execute(
+            grants.update()
+            .where(
+                grants.c.bucket == found.bucket, grants.c.id == found.id, grants.c.state == GrantState.STANDING
+            )
+            .values(state=GrantState.WITHDRAWN, withdrawn_at=tx.now, seq=grants.c.seq + 1)
+            .returning(grants)
+        )
+    ).first()
+    if row is None:
+        return await by_public_id(tx, grant)
+    await tx.run(idempotent_replies.delete().where(idempotent_replies.c.grant_row == found.id))
+    await commit_event(
+        tx,
+        kind="grant.withdrawn",
+        subject_id=found.holder,
+        body={
+            "event": "grant.withdrawn",
+            "grant": found.public_id,
+            "grant_seq": row.seq,
+            "department": found.department,
+            "at": seconds(tx.now),
+        },
+    )
+    return from_row(row)
+
+
+async def grants_of(view: View, *, subject_id: UUID) -> list[Grant]:
+    """All grants over this person's certificates, newest first, withdrawn and spent ones included."""
+    rows = await view.all(
+        sa.select(grants)
+        .where(grants.c.bucket == bucket_of(subject_id), grants.c.holder == subject_id)
+        .order_by(grants.c.id.desc())
+    )
+    return [from_row(row) for row in rows]
+
+
+async def by_public_id(view: View, public_id: str) -> Grant:
+    """The grant with this public id; NotFound `grant.unknown` otherwise."""
+    place = await view.first(
+        sa.select(public_ids.c.bucket, public_ids.c.row_id).where(
+            public_ids.c.token == public_id, public_ids.c.kind == "grant"
+        )
+    )
+    row = place and await view.first(
+        sa.select(grants).where(grants.c.bucket == place.bucket, grants.c.id == place.row_id)
+    )
+    if row is None:
+        raise unknown_grant()
+    return from_row(row)
+
+
+def from_row(row: Any) -> Grant:
+    """The grant of a row that selects all columns."""
+    return Grant(
+        bucket=row.bucket,
+        id=row.id,
+        public_id=row.public_id,
+        holder=row.holder,
+        approver=row.approver,
+        basis=Basis(row.basis),
+        department=row.department,
+        item_code=row.item_code,
+        case_id=row.case_id,
+        purpose=row.purpose,
+        detail=row.detail,
+        valid_until=row.valid_until,
+        max_uses=row.max_uses,
+        uses=row.uses,
+        state=GrantState(row.state),
+        seq=row.seq,
+        created_at=row.created_at,
+        withdrawn_at=row.withdrawn_at,
+    )
+
+
+def unknown_grant() -> NotFound:
+    """The same answer for a grant that does not exist and for somebody else's."""
+    return NotFound(
+        "grant.unknown",
+        "没有这项授权，或者它不是您的。",
+        "There is no such grant, or it is not yours.",
+    )
