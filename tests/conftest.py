@@ -6,7 +6,8 @@ import os
 import random
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,12 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end in a thread of its own: a fixture may be asked for inside an async test."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
+
+
 def _admin(server: Postgres, *statements: str) -> None:
     async def go() -> None:
         connection = await asyncpg.connect(server.url("postgres", "postgresql"))
@@ -79,7 +86,7 @@ def _admin(server: Postgres, *statements: str) -> None:
         finally:
             await connection.close()
 
-    asyncio.run(go())
+    _run(go())
 
 
 def _create_all(url: str) -> None:
@@ -91,7 +98,7 @@ def _create_all(url: str) -> None:
 
     metadata = _metadata()
     if metadata is not None:
-        asyncio.run(go(metadata))
+        _run(go(metadata))
 
 
 @pytest.fixture(scope="session")

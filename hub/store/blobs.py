@@ -124,7 +124,7 @@ class FileBlobs:
                 draft.unlink(missing_ok=True)
 
     async def put(self, key: str, data: bytes) -> bytes:
-        """Write aside, fsync, rename into place, fsync every folder that changed."""
+        """Write aside, fsync, rename into place, fsync every folder on the way."""
         path = self._folder / _checked(key)
         await self._in_thread(self._write, path, _bounded(data))
         return hashlib.sha256(data).digest()
@@ -153,10 +153,9 @@ class FileBlobs:
             raise _down() from error
 
     def _write(self, path: Path, data: bytes) -> None:
-        changed = [path.parent]
-        while not changed[-1].exists():
-            changed.append(changed[-1].parent)
-        for folder in reversed(changed):
+        way = [path.parent, *path.parent.parents]
+        way = way[: way.index(self._folder) + 1]  # from the file's folder up to ours
+        for folder in reversed(way):
             folder.mkdir(exist_ok=True, mode=0o700)
         draft = self._drafts / secrets.token_hex(16)
         try:
@@ -169,7 +168,7 @@ class FileBlobs:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        for folder in changed:
+        for folder in way:  # all of them: another writer may have made one just now and not synced it yet
             _sync_folder(folder)
 
     @staticmethod
