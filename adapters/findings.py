@@ -18,6 +18,7 @@ CODES: dict[str, tuple[str, str]] = {
     "missing_column": ("数据源没有这一列", "the source has no such column"),
     "missing_key": ("主键为空", "the row has no key"),
     "duplicate_key": ("主键重复", "several rows share this key"),
+    "row_shape": ("列数与表头不符", "the number of cells differs from the header"),
     "fetch_failed": ("这一行读不出来", "the row cannot be fetched"),
     "holders": ("持证主体与证照类型不符", "the holders do not fit the certificate type"),
     "schema": ("内容不符合证照类型的规定", "the claims do not fit the certificate type's schema"),
@@ -45,7 +46,8 @@ CODES: dict[str, tuple[str, str]] = {
 class Finding:
     """One fault (quarantines the row) or note (does not).
 
-    `where` is a claim or holder path, `column` a source column. `detail` may hold positions and code points, never a value of the row.
+    `where` is a claim or holder path, `column` a source column. `detail` may hold positions and code points,
+    never a value of the row.
     """
 
     code: str

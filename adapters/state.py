@@ -1,0 +1,347 @@
+"""What the agent remembers: one SQLite file, one row for each source key, and the outbox of what the hub has not acked.
+
+The file holds source keys and signed tokens, so it is made with mode 0600. Every method is one transaction, or takes
+part in the caller's `transaction()`; after a kill at any point the outbox and the entries together still say what has
+been promised to the hub and what has not.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hub.errors import Conflict
+
+SCHEMA = """
+create table if not exists meta (name text primary key, value text not null) without rowid;
+create table if not exists entry (
+    dataset text not null, ref text not null, key text not null, claims_hash text not null,
+    generation integer not null, certificate_id text not null, uri text not null, idx integer not null,
+    as_of text, signed_on text not null, state text not null check (state in ('current', 'revoked')),
+    seen_pass integer not null, missed integer not null default 0, primary key (dataset, ref)) without rowid;
+create index if not exists entry_seen on entry (dataset, state, seen_pass);
+create table if not exists outbox (
+    id integer primary key autoincrement, kind text not null check (kind in ('register', 'supersede', 'revoke')),
+    dataset text not null, ref text not null, key text not null, generation integer not null,
+    claims_hash text not null, sd_jwt text not null, uri text not null, idx integer not null,
+    as_of text, signed_on text not null, pass integer not null,
+    old_id text, old_uri text, old_idx integer, reason text not null default '', list_token text,
+    attempts integer not null default 0, last_error text not null default '', unique (dataset, ref));
+create table if not exists free_index (uri text not null, idx integer not null, primary key (uri, idx)) without rowid;
+create table if not exists status_list (
+    uri text primary key, size integer not null, bits integer not null, seq integer not null,
+    sha256 text, token text, expires integer not null) without rowid;
+create table if not exists pass (
+    id integer primary key autoincrement, dataset text not null, started text not null, ended text,
+    complete integer not null default 0, rows integer not null default 0, rules text not null default '');
+create table if not exists quarantine (
+    dataset text not null, ref text not null, code text not null, place text not null, key text not null,
+    source_column text not null, detail text not null, rules text not null, claims_hash text not null default '',
+    rows integer not null default 1, first_seen text not null, last_seen text not null, pass integer not null,
+    state text not null default 'open' check (state in ('open', 'retried', 'waived')),
+    officer text not null default '', primary key (dataset, ref, code, place)) without rowid;
+create table if not exists held (
+    id integer primary key autoincrement, dataset text not null, pass integer not null, reason text not null,
+    rows integer not null, total integer not null, made text not null,
+    state text not null default 'open' check (state in ('open', 'released', 'discarded')),
+    officer text not null default '');
+create table if not exists type_document (
+    code text primary key, document text not null, fetched text not null) without rowid;
+"""
+FOR_EVER = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The certificate that stands for one source key. Days are YYYY-MM-DD in Shanghai."""
+
+    dataset: str
+    ref: str
+    key: str
+    claims_hash: str
+    generation: int
+    certificate_id: str
+    uri: str
+    idx: int
+    as_of: str | None
+    signed_on: str
+    state: Literal["current", "revoked"]
+    seen_pass: int
+    missed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One promise to the hub that is not acked yet. `sd_jwt` is sent again byte for byte; empty for a revocation."""
+
+    id: int
+    kind: Literal["register", "supersede", "revoke"]
+    dataset: str
+    ref: str
+    key: str
+    generation: int
+    claims_hash: str
+    sd_jwt: str
+    uri: str
+    idx: int
+    as_of: str | None
+    signed_on: str
+    pass_id: int
+    old_id: str | None
+    old_uri: str | None
+    old_idx: int | None
+    reason: str
+    list_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownList:
+    """A status list of ours as the hub last acked it; `token` None and `seq` 0 before the first signing."""
+
+    uri: str
+    size: int
+    bits: int
+    seq: int
+    sha256: str | None
+    token: str | None
+    expires: int
+
+
+_WAITING = (
+    "id, kind, dataset, ref, key, generation, claims_hash, sd_jwt, uri, idx, as_of, signed_on, pass,"
+    " old_id, old_uri, old_idx, reason, list_token"
+)
+
+
+class State:
+    """The state file. One process at a time may change it: see `alone`."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        self.path = path
+        self.db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+        self.db.executescript(f"pragma journal_mode=wal; pragma synchronous=full; {SCHEMA}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self.db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; joins a transaction that is already open."""
+        if self.db.in_transaction:
+            yield self.db
+            return
+        self.db.execute("begin immediate")
+        try:
+            yield self.db
+        except BaseException:
+            self.db.execute("rollback")
+            raise
+        self.db.execute("commit")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the only right to sync this state; a killed holder lets go at once. Raises Conflict `agent.busy`."""
+        lock = sqlite3.connect(f"{self.path}.lock", isolation_level=None, timeout=0)
+        try:
+            try:
+                lock.execute("begin exclusive")
+            except sqlite3.OperationalError as fault:
+                raise Conflict(
+                    "agent.busy", "另一个同步正在进行。", "Another sync is running.",
+                    next_zh="请等它结束。", next_en="Wait until it ends.",
+                ) from fault  # fmt: skip
+            yield
+        finally:
+            lock.close()
+
+    # --- entries ---
+
+    def entry(self, dataset: str, ref: str) -> Entry | None:
+        """The entry of one source key."""
+        row = self.db.execute("select * from entry where dataset = ? and ref = ?", (dataset, ref)).fetchone()
+        return Entry(*row) if row else None
+
+    def entries(self, dataset: str) -> Iterator[Entry]:
+        """All entries of a dataset, by ref."""
+        for row in self.db.execute("select * from entry where dataset = ? order by ref", (dataset,)):
+            yield Entry(*row)
+
+    def by_certificate(self, certificate_id: str) -> Entry | None:
+        """The entry that a certificate id stands for."""
+        row = self.db.execute("select * from entry where certificate_id = ?", (certificate_id,)).fetchone()
+        return Entry(*row) if row else None
+
+    def seen(self, dataset: str, refs: Iterable[str], pass_id: int) -> None:
+        """These keys are in the source in this pass, whatever became of their rows."""
+        with self.transaction() as db:
+            db.executemany(
+                "update entry set seen_pass = ?, missed = 0 where dataset = ? and ref = ?",
+                [(pass_id, dataset, ref) for ref in refs],
+            )
+
+    def count_current(self, dataset: str) -> int:
+        """How many certificates of a dataset stand."""
+        sql = "select count(*) from entry where dataset = ? and state = 'current'"
+        return int(self.db.execute(sql, (dataset,)).fetchone()[0])
+
+    def miss(self, dataset: str, pass_id: int) -> None:
+        """A complete pass ended: every standing certificate whose key it did not see has missed once more."""
+        with self.transaction() as db:
+            db.execute(
+                "update entry set missed = missed + 1 where dataset = ? and state = 'current' and seen_pass < ?",
+                (dataset, pass_id),
+            )
+
+    def vanished(self, dataset: str, misses: int) -> list[Entry]:
+        """Standing certificates whose keys were absent in at least `misses` consecutive complete passes."""
+        sql = "select * from entry where dataset = ? and state = 'current' and missed >= ? order by ref"
+        return [Entry(*row) for row in self.db.execute(sql, (dataset, misses))]
+
+    # --- outbox ---
+
+    def promise(self, waiting: Waiting) -> None:
+        """Write one promise (its `id` is ignored) and take its index out of the free ones, in one transaction."""
+        with self.transaction() as db:
+            db.execute("delete from free_index where uri = ? and idx = ?", (waiting.uri, waiting.idx))
+            values = (
+                waiting.kind, waiting.dataset, waiting.ref, waiting.key, waiting.generation, waiting.claims_hash,
+                waiting.sd_jwt, waiting.uri, waiting.idx, waiting.as_of, waiting.signed_on, waiting.pass_id,
+                waiting.old_id, waiting.old_uri, waiting.old_idx, waiting.reason, waiting.list_token,
+            )  # fmt: skip
+            names = _WAITING.removeprefix("id, ")
+            db.execute(f"insert into outbox ({names}) values ({', '.join('?' * len(values))})", values)  # noqa: S608
+
+    def waiting(self, limit: int = 1000) -> list[Waiting]:
+        """The oldest promises, in the order they were made."""
+        sql = f"select {_WAITING} from outbox order by id limit ?"  # noqa: S608
+        return [Waiting(*row) for row in self.db.execute(sql, (limit,))]
+
+    def is_waiting(self, dataset: str, ref: str) -> bool:
+        """Whether something is promised for this key and not acked."""
+        sql = "select 1 from outbox where dataset = ? and ref = ?"
+        return self.db.execute(sql, (dataset, ref)).fetchone() is not None
+
+    def keep_list_token(self, ids: Iterable[int], token: str | None) -> None:
+        """Remember the status list that goes with promises before it is sent, so that a resend sends the same."""
+        with self.transaction() as db:
+            db.executemany("update outbox set list_token = ? where id = ?", [(token, one) for one in ids])
+
+    def failed(self, waiting_id: int, code: str) -> None:
+        """Count one failed attempt; the promise stays."""
+        with self.transaction() as db:
+            db.execute(
+                "update outbox set attempts = attempts + 1, last_error = ? where id = ?", (code, waiting_id)
+            )
+
+    def acked(self, done: Waiting, certificate_id: str) -> None:
+        """The hub has it: the entry now says so, and the promise is gone, in one transaction."""
+        with self.transaction() as db:
+            if done.kind == "revoke":
+                db.execute(
+                    "update entry set state = 'revoked' where dataset = ? and ref = ? and certificate_id = ?",
+                    (done.dataset, done.ref, certificate_id),
+                )
+            else:
+                entry = (
+                    done.dataset, done.ref, done.key, done.claims_hash, done.generation, certificate_id, done.uri,
+                    done.idx, done.as_of, done.signed_on, "current", done.pass_id, 0,
+                )  # fmt: skip
+                db.execute(f"insert or replace into entry values ({', '.join('?' * len(entry))})", entry)  # noqa: S608
+            db.execute("delete from outbox where id = ?", (done.id,))
+
+    def withdraw(self, waiting: Waiting) -> None:
+        """The hub refused it for good: the promise is dropped and its index burned."""
+        with self.transaction() as db:
+            db.execute("delete from outbox where id = ?", (waiting.id,))
+
+    # --- status lists ---
+
+    def lists(self) -> list[KnownList]:
+        """Every status list of ours."""
+        rows = self.db.execute(
+            "select uri, size, bits, seq, sha256, token, expires from status_list order by uri"
+        )
+        return [KnownList(*row) for row in rows]
+
+    def keep_list(self, known: KnownList) -> None:
+        """Remember a list as the hub has acked it."""
+        with self.transaction() as db:
+            db.execute(
+                "insert or replace into status_list values (?, ?, ?, ?, ?, ?, ?)",
+                (known.uri, known.size, known.bits, known.seq, known.sha256, known.token, known.expires),
+            )
+
+    def keep_free(self, indices: Iterable[tuple[str, int]]) -> None:
+        """Remember indices that the hub reserved for us."""
+        with self.transaction() as db:
+            db.executemany("insert or ignore into free_index values (?, ?)", list(indices))
+
+    def count_free(self) -> int:
+        """How many reserved indices are unused."""
+        return int(self.db.execute("select count(*) from free_index").fetchone()[0])
+
+    def take_index(self) -> tuple[str, int] | None:
+        """One unused index, gone from now on: an index that was signed is never used again."""
+        with self.transaction() as db:
+            row = db.execute("select uri, idx from free_index order by random() limit 1").fetchone()
+            if row is None:
+                return None
+            db.execute("delete from free_index where uri = ? and idx = ?", row)
+            return str(row[0]), int(row[1])
+
+    # --- passes and the rest ---
+
+    def start_pass(self, dataset: str, rules: str, now: str) -> int:
+        """A new pass over a dataset."""
+        with self.transaction() as db:
+            found = db.execute(
+                "insert into pass (dataset, started, rules) values (?, ?, ?)", (dataset, now, rules)
+            )
+            return int(found.lastrowid or 0)
+
+    def end_pass(self, pass_id: int, *, complete: bool, rows: int, now: str) -> None:
+        """Close a pass. `complete` is what later passes are measured by."""
+        with self.transaction() as db:
+            db.execute(
+                "update pass set ended = ?, complete = ?, rows = ? where id = ?",
+                (now, complete, rows, pass_id),
+            )
+
+    def last_complete(self, dataset: str) -> tuple[int, str] | None:
+        """(rows, rules) of the last complete pass."""
+        sql = "select rows, rules from pass where dataset = ? and complete = 1 order by id desc limit 1"
+        row = self.db.execute(sql, (dataset,)).fetchone()
+        return (int(row[0]), str(row[1])) if row else None
+
+    def get(self, name: str) -> str | None:
+        """A remembered word."""
+        row = self.db.execute("select value from meta where name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    def put(self, name: str, value: str) -> None:
+        """Remember a word."""
+        with self.transaction() as db:
+            db.execute("insert or replace into meta values (?, ?)", (name, value))
+
+    def keep_type(self, code: str, document: str, now: str) -> None:
+        """Remember a certificate type's document."""
+        with self.transaction() as db:
+            db.execute("insert or replace into type_document values (?, ?, ?)", (code, document, now))
+
+    def type_document(self, code: str) -> tuple[str, str] | None:
+        """(document, fetched) of a certificate type."""
+        row = self.db.execute(
+            "select document, fetched from type_document where code = ?", (code,)
+        ).fetchone()
+        return (str(row[0]), str(row[1])) if row else None
+
+    def execute(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """One statement for `quarantine` and the status page; every value bound."""
+        with self.transaction() as db:
+            return db.execute(sql, values).fetchall()
