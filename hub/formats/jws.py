@@ -8,8 +8,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from json.scanner import make_scanner
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -78,9 +79,19 @@ def _constant(_name: str) -> Any:
     raise _json_fault("not_finite", "JSON 含有 NaN 或 Infinity", "JSON contains NaN or Infinity")
 
 
-_decode = json.JSONDecoder(
+_decoder = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_constant
-).decode
+)
+_scan = make_scanner(_decoder)
+
+
+def _decode(text: str) -> Any:
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        end = -1
+    # Rarely there is white space around the value, or rubbish: `decode` knows both.
+    return value if end == len(text) else _decoder.decode(text)
 
 
 def loads(data: bytes | str, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> Any:
@@ -94,8 +105,8 @@ def loads(data: bytes | str, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> A
     if len(data) > max_bytes:  # 1
         raise TooLarge("json.too_large", "JSON 数据过大", "the JSON text is too large")
     try:
-        text = data if isinstance(data, str) else data.decode("utf-8")
-        if isinstance(data, str) and not data.isascii() and len(data.encode("utf-8")) > max_bytes:
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        if text is data and not text.isascii() and len(text.encode("utf-8")) > max_bytes:
             raise TooLarge("json.too_large", "JSON 数据过大", "the JSON text is too large")
     except UnicodeError as fault:
         raise _json_fault("not_utf8", "JSON 不是有效的 UTF-8", "the JSON text is not valid UTF-8") from fault
@@ -105,7 +116,9 @@ def loads(data: bytes | str, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> A
         value = _decode(text)  # 3
     except (ValueError, RecursionError) as fault:
         raise _json_fault("syntax", "JSON 格式错误", "this is not valid JSON") from fault
-    if _ESCAPED_TROUBLE.search(text):  # 4: only an escape can bring one in, so look closer only then
+    if "\\u" in text and _ESCAPED_TROUBLE.search(
+        text
+    ):  # 4: only an escape can bring one in, so look closer only then
         _require_clean(value)
     return value
 
@@ -145,8 +158,7 @@ def _encodable(text: str) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A JWS taken apart. Nothing in it has been verified."""
 
     header: dict[str, Any]
@@ -155,8 +167,7 @@ class Parsed:
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """A JWS whose signature, algorithm and type are right. Times and claims are still to be judged."""
 
     header: dict[str, Any]
@@ -179,6 +190,12 @@ def sign_bytes(payload: bytes, signer: Signer, header: Mapping[str, Any]) -> str
     return signing_input + "." + base64url.encode(signer.sign(signing_input.encode("ascii")))
 
 
+@lru_cache(maxsize=1024)
+def _known_header(segment: str) -> Any:
+    """One key writes the same header again and again: parse it once. Callers get a copy."""
+    return loads(b64u_decode(segment), max_bytes=512)
+
+
 def split(token: str, *, max_bytes: int = MAX_JWS_BYTES) -> Parsed:
     """Take a compact JWS apart, strictly, without verifying it; `Malformed` or `TooLarge`."""
     if not isinstance(token, str) or not token.isascii():
@@ -188,13 +205,15 @@ def split(token: str, *, max_bytes: int = MAX_JWS_BYTES) -> Parsed:
     parts = token.split(".")
     if len(parts) != 3 or not all(parts):
         raise Malformed("jws.parts", "令牌应为三段", "a compact JWS has three non-empty parts")
-    header = loads(b64u_decode(parts[0]), max_bytes=max_bytes)
+    header = (
+        _known_header(parts[0]) if len(parts[0]) <= 512 else loads(b64u_decode(parts[0]), max_bytes=max_bytes)
+    )
     payload = loads(b64u_decode(parts[1]), max_bytes=max_bytes)
     if not isinstance(header, dict) or not isinstance(payload, dict):
         raise Malformed(
             "jws.not_object", "令牌的头或内容不是 JSON 对象", "header or payload is not a JSON object"
         )
-    return Parsed(header, payload, token[: -len(parts[2]) - 1].encode("ascii"), b64u_decode(parts[2]))
+    return Parsed(dict(header), payload, token[: -len(parts[2]) - 1].encode("ascii"), b64u_decode(parts[2]))
 
 
 def verify(
@@ -207,46 +226,56 @@ def verify(
 def verify_parsed(parsed: Parsed, *, typ: str | Collection[str | None], key: KeySource) -> Verified:
     """Check a parsed JWS against one key, or against the key that its `kid` finds.
 
-    1. `typ` is exactly the wanted one (RFC 8725 section 3.11). 2. No header that we would have to obey: `crit`, `jku`,
-    `x5u`, `b64`, `jwk`, `zip`. 3. `kid` is well formed; a fixed key must be the one it names. 4. `alg` equals
-    the key's registered algorithm. 5. The signature over the received bytes. Raises `Malformed` ("jws.*"), and
-    `Unprocessable` ("key.unknown") when the lookup finds no key.
+    1. `kid` is well formed; a fixed key must be the one it names, if it names any. 2. `verify_with`.
+    Raises `Malformed` ("jws.*"), and `Unprocessable` ("key.unknown") when the lookup finds no key.
+    """
+    return verify_with(parsed, typ=typ, public=_find_key(parsed.header, key))
+
+
+def verify_with(
+    parsed: Parsed,
+    *,
+    typ: str | Collection[str | None],
+    public: PublicKey,
+    allow: frozenset[str] = frozenset(),
+) -> Verified:
+    """Check a parsed JWS against `public`, whatever `kid` says (holder keys come without one).
+
+    1. `typ` is exactly the wanted one (RFC 8725 section 3.11). 2. No header that we would have to obey (`crit`,
+    `jku`, `x5u`, `b64`, `jwk`, `zip`), but for those in `allow`. 3. `alg` equals the key's registered algorithm.
+    4. The signature over the received bytes. Raises `Malformed` ("jws.*").
     """
     header = parsed.header
     wanted = (typ,) if isinstance(typ, str) else typ
     found = header.get("typ")
     if not (found is None or isinstance(found, str)) or found not in wanted:  # 1
         raise Malformed("jws.typ", "令牌类型不符", "the token is of another type")
-    if not _FORBIDDEN_HEADERS.isdisjoint(header):  # 2
+    if not (_FORBIDDEN_HEADERS - allow if allow else _FORBIDDEN_HEADERS).isdisjoint(header):  # 2
         raise Malformed("jws.header", "令牌头含有不允许的成员", "the header has a member that is not allowed")
-    public = _find_key(header, key)  # 3
-    if header.get("alg") != public.alg:  # 4
+    if header.get("alg") != public.alg:  # 3
         raise Malformed(
             "jws.alg", "签名算法与登记的密钥不符", "the algorithm is not the one of the registered key"
         )
-    if not public.verify(parsed.signature, parsed.signing_input):  # 5
+    if not public.verify(parsed.signature, parsed.signing_input):  # 4
         raise Malformed("jws.signature", "签名无效", "the signature is not valid")
-    return Verified(header, parsed.payload, header.get("kid", public.kid), parsed.signing_input)
+    return Verified(header, parsed.payload, public.kid, parsed.signing_input)
 
 
 def _find_key(header: Mapping[str, Any], key: KeySource) -> PublicKey:
-    fixed = key if isinstance(key, PublicKey) else None
+    if isinstance(key, PublicKey):
+        if header.get("kid", key.kid) != key.kid:
+            raise Malformed("jws.kid_other", "令牌指向另一把密钥", "the token names another key")
+        return key
     kid = header.get("kid")
-    if kid is None and fixed is not None and "kid" not in header:
-        return fixed
     if not isinstance(kid, str) or not _KID.fullmatch(kid):
         raise Malformed("jws.kid", "密钥标识缺失或不规范", "the key id is missing or not well formed")
-    if fixed is not None:
-        if kid != fixed.kid:
-            raise Malformed("jws.kid_other", "令牌指向另一把密钥", "the token names another key")
-        return fixed
     try:
-        return key(kid)  # type: ignore[operator]  # narrowed above: not a PublicKey, so the lookup
+        return key(kid)
     except LookupError as fault:
         raise Unprocessable("key.unknown", "未登记的密钥", "the key is not registered") from fault
 
 
-def public_key(jwk: Any) -> PublicKey:
+def key_from_jwk(jwk: Any) -> PublicKey:
     """The public key of a JWK that came in a token; `Malformed` with the code of the `KeyFault`."""
     try:
         return PublicKey.from_jwk(jwk)
