@@ -15,6 +15,7 @@ from hub.certificates.model import (
     CertificateRef,
     CertificateState,
     certificate_holders,
+    certificate_jtis,
     certificates,
 )
 from hub.certificates.status import Standing
@@ -115,6 +116,34 @@ async def by_public_id(view: View, public_id: str) -> Certificate:
     if row is None:
         raise unknown_certificate()
     return from_row(row)
+
+
+async def by_jti(view: View, *, department: str, jti: str) -> Certificate | None:
+    """The certificate that a department registered under this `jti`, or None."""
+    place = certificate_jtis.c
+    row = await view.first(
+        sa.select(certificates)
+        .join(
+            certificate_jtis,
+            sa.and_(certificates.c.bucket == place.bucket, certificates.c.id == place.certificate_id),
+        )
+        .where(place.department == department, place.jti == jti)
+    )
+    return from_row(row) if row is not None else None
+
+
+async def holders_of(view: View, certificate: Certificate) -> list[Held]:
+    """Everyone whom a certificate names, in the order of `holders[]`."""
+    link = certificate_holders.c
+    rows = await view.all(
+        sa.select(link.subject_id, link.position, link.role)
+        .where(
+            link.certificate_bucket == certificate.ref.bucket,
+            link.certificate_id == certificate.ref.id,
+        )
+        .order_by(link.position)
+    )
+    return [Held(certificate, row.subject_id, row.position, row.role) for row in rows]
 
 
 async def of_holder(
