@@ -82,7 +82,8 @@ def _constant(_name: str) -> Any:
 _decoder = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_constant
 )
-_scan = make_scanner(_decoder)
+# typeshed wants a scanner as context; at run time it is the decoder, as in `json.decoder` itself.
+_scan = make_scanner(_decoder)  # type: ignore[arg-type]
 
 
 def _decode(text: str) -> Any:
