@@ -92,7 +92,7 @@ class SqlRows:
     def _all(self) -> Iterator[Row | Unreadable]:
         keys = [self._rows.c[name] for name in self._key]
         keyless: Select[Any] = (
-            select(literal_column("q.*")).select_from(self._rows).where(or_(*(key.is_(None) for key in keys)))
+            select(text("q.*")).select_from(self._rows).where(or_(*(key.is_(None) for key in keys)))
         )
         yield from self._fetch(keyless)
         last: tuple[Any, ...] | None = None
@@ -100,7 +100,7 @@ class SqlRows:
         while True:
             started = time.monotonic()
             try:
-                page = self._fetch(self._page(literal_column("q.*"), last, size))
+                page = self._fetch(self._page(text("q.*"), last, size))
             except _BAD_ROW:
                 if size > 1:
                     size = max(1, size // 2)
@@ -156,9 +156,7 @@ class SqlRows:
     def _columns(self) -> tuple[str, ...]:
         names = tuple(
             self._connection.execute(
-                select(literal_column("q.*"))
-                .select_from(self._rows)
-                .where(literal_column("1") == literal_column("0"))
+                select(text("q.*")).select_from(self._rows).where(literal_column("1") == literal_column("0"))
             ).keys()
         )
         if len(set(names)) != len(names):

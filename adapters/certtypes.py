@@ -1,0 +1,129 @@
+"""Certificate types as the hub publishes them: fetched, cached, and used to refuse a row before it is signed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from adapters.findings import Finding
+from adapters.mapping import Mapped
+from hub.errors import Malformed
+from hub.formats.masking import mask_by
+
+MAX_FINDINGS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """How many holders of a role a certificate has."""
+
+    role: str
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateType:
+    """What a department may sign under one `vct`. `max_age_days` is given for living types only."""
+
+    code: str
+    version: int
+    vct: str
+    living: bool
+    max_age_days: int | None
+    roles: tuple[Role, ...]
+    issuers: tuple[str, ...]
+    properties: frozenset[str]
+    masks: Mapping[tuple[str | None, ...], str]
+    validator: Draft202012Validator
+
+    def check(self, mapped: Mapped) -> tuple[Finding, ...]:
+        """Why this row cannot be a certificate of this type; empty when it can. No value is repeated."""
+        found: list[Finding] = []
+        for role in self.roles:
+            count = sum(holder.get("role") == role.role for holder in mapped.holders)
+            if not role.least <= count <= role.most:
+                found.append(Finding("holders", f"holders.{role.role}", detail=f"{count}"))
+        known = {role.role for role in self.roles}
+        found += [
+            Finding("holders", "holders", detail="role")
+            for holder in mapped.holders
+            if holder.get("role") not in known
+        ]
+        if self.living and mapped.as_of is None:
+            found.append(Finding("missing_value", "as_of"))
+        try:
+            for fault in self.validator.iter_errors(dict(mapped.claims)):
+                where = ".".join(str(step) for step in fault.absolute_path)
+                if fault.validator == "required" and isinstance(fault.validator_value, list):
+                    where = _missing(fault.validator_value, fault.instance) or where
+                found.append(Finding("schema", where or "claims", detail=str(fault.validator)))
+                if len(found) >= MAX_FINDINGS:
+                    break
+        except Unresolvable:
+            found.append(Finding("schema", "claims", detail="$ref"))
+        return tuple(dict.fromkeys(found))
+
+    def mask(self, path: tuple[str | None, ...], value: str) -> str:
+        """`value` as a preview may show it; what the type does not describe is hidden."""
+        return mask_by(self.masks.get(path, "unknown"), value)
+
+
+def _missing(required: list[Any], instance: Any) -> str:
+    return next(
+        (str(name) for name in required if isinstance(instance, Mapping) and name not in instance), ""
+    )
+
+
+def from_document(document: Mapping[str, Any]) -> CertificateType:
+    """Read a published type document. Raises Malformed `type.document`."""
+    try:
+        schema = document["schema"]
+        if not isinstance(schema, dict) or len(json.dumps(schema)) > 256 * 1024:
+            raise ValueError("schema")
+        Draft202012Validator.check_schema(schema)
+        nature = document["nature"]
+        if nature not in ("standing", "living"):
+            raise ValueError("nature")
+        return CertificateType(
+            code=_text(document["code"]),
+            version=int(document["version"]),
+            vct=_text(document["vct"]),
+            living=nature == "living",
+            max_age_days=int(document["max_age_days"]) if nature == "living" else None,
+            roles=tuple(
+                Role(_text(role["role"]), int(role["min"]), int(role["max"]))
+                for role in document["holders"]["roles"]
+            ),
+            issuers=tuple(map(_text, document.get("issuers", ()))),
+            properties=frozenset(map(_text, schema.get("properties", {}))),
+            masks={
+                tuple(None if step is None else str(step) for step in claim["path"]): _text(
+                    claim.get("mask", "none")
+                )
+                for claim in document.get("claims", ())
+            },
+            # An empty registry: a $ref in the document must never make the agent fetch something.
+            validator=Draft202012Validator(
+                schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
+            ),
+        )
+    except (KeyError, TypeError, ValueError, SchemaError) as fault:
+        raise Malformed(
+            "type.document",
+            "枢纽给出的证照类型文件不能用。",
+            "The certificate type document of the hub cannot be used.",
+            next_zh="请联系枢纽管理员。",
+            next_en="Tell the hub's administrator.",
+        ) from fault
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("text")
+    return value
