@@ -169,14 +169,20 @@ async def of_holder(
 async def open_body(view: View, held: Held) -> str:
     """The SD-JWT exactly as the department signed it, opened with this holder's key."""
     reference = held.certificate.ref
+    sealed = await view.value(
+        sa.select(certificates.c.sealed_body).where(
+            certificates.c.bucket == reference.bucket, certificates.c.id == reference.id
+        )
+    )
+    return unseal(await open_key(view, held), sealed, bound_to=reference.id.bytes).decode()
+
+
+async def open_key(view: View, held: Held) -> bytes:
+    """The certificate's own key, unwrapped with this holder's key; Gone once the holder was erased."""
+    reference = held.certificate.ref
     link = certificate_holders.c
     row = await view.first(
-        sa.select(link.wrapped_key, certificates.c.sealed_body)
-        .join(
-            certificates,
-            sa.and_(certificates.c.bucket == link.certificate_bucket, certificates.c.id == link.certificate_id),
-        )
-        .where(
+        sa.select(link.wrapped_key).where(
             link.bucket == bucket_of(held.subject_id),
             link.subject_id == held.subject_id,
             link.certificate_id == reference.id,
@@ -191,10 +197,9 @@ async def open_body(view: View, held: Held) -> str:
             "此人的数据已依法删除，无法再读取。",
             "This person's data was erased and cannot be read any more.",
         )
-    body_key = await view.vault.open_for(
+    return await view.vault.open_for(
         view, held.subject_id, row.wrapped_key, bound_to=reference.id.bytes + held.subject_id.bytes
     )
-    return unseal(body_key, row.sealed_body, bound_to=reference.id.bytes).decode()
 
 
 async def word_for(view: View, certificate: Certificate, kind: CertificateType) -> StatusWord:

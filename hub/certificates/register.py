@@ -236,7 +236,7 @@ def _bad_holders() -> Malformed:
 def _check_identifiers(payload: Mapping[str, Any]) -> None:
     identifier = payload.get("certificate_identifier")
     if identifier is not None:
-        identifiers.parse_certificate_identifier(str(identifier))
+        identifiers.certificate_identifier(str(identifier))
 
 
 def _times(payload: Mapping[str, Any], now: datetime, kind: CertificateType) -> _Times:

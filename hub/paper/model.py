@@ -17,9 +17,9 @@ MAX_ROWS = 40
 MAX_URL = 200
 MAX_SD_JWT = 512 * 1024
 
-# Invisible or unassigned: such characters can make a page read differently from the claims (bidi overrides,
-# zero-width joins), or have no agreed shape at all (private use).
-_HIDDEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+# Invisible: such characters make a page read differently from the claims (bidi overrides, zero-width joins).
+# Private-use and unassigned ones are left to the fonts, which name what they cannot draw.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,11 @@ class Outcome(StrEnum):
     ISSUER_UNKNOWN = "issuer_unknown"
     KEY_NOT_VALID = "key_not_valid_at_signing"
     REVOKED = "revoked"
+    SUSPENDED = "suspended"
     SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    NOT_REGISTERED = "not_registered"
+    VALID = "valid"
     STATUS_STALE = "status_stale"
     FUTURE_DATED = "future_dated"
     SANDBOX = "sandbox_document"
@@ -178,6 +182,19 @@ WORDS: dict[Outcome, Words] = {
         "签发时所用密钥不在有效期内。", "The key was not valid when this was signed.", *_ASK_ISSUER
     ),
     Outcome.REVOKED: Words("证照已被吊销。", "The certificate has been revoked.", *_ASK_ISSUER),
+    Outcome.SUSPENDED: Words("证照已被暂停使用。", "The certificate is suspended.", *_ASK_ISSUER),
+    Outcome.EXPIRED: Words("证照已过有效期。", "The certificate has expired.", *_ASK_ISSUER),
+    Outcome.NOT_REGISTERED: Words(
+        "签名有效，但证照未在本平台登记。",
+        "The signature holds, but the certificate is not registered here.",
+        *_ASK_ISSUER,
+    ),
+    Outcome.VALID: Words(
+        "证照有效。",
+        "The certificate is valid.",
+        "这不证明持有人就是您面前的人，请另行核对身份。",
+        "This does not prove that the holder is the person before you: check that separately.",
+    ),
     Outcome.SUPERSEDED: Words(
         "证照已有新版本。", "There is a newer version of this certificate.", *_ASK_AGAIN
     ),
