@@ -1,0 +1,16 @@
+"""Every setting is told to operators, and nothing told is gone."""
+
+import re
+
+from plan import ROOT
+
+
+def test_every_setting_is_documented_and_no_other():
+    from hub.config import Settings
+
+    told = set(re.findall(r"`(YIMEN_[A-Z0-9_]+)`", (ROOT / "docs" / "operations.md").read_text()))
+    known = {f"YIMEN_{name.upper()}" for name in Settings.model_fields}
+    # Read by ./run and by the tests, not by the hub.
+    known |= {"YIMEN_PYTHON", "YIMEN_TEST_WORKERS", "YIMEN_TEST_S3", "YIMEN_CHROMIUM"} & told
+    assert known - told == set(), "docs/operations.md does not tell of these"
+    assert told - known == set(), "docs/operations.md tells of settings that do not exist"
