@@ -269,7 +269,7 @@ def _attached(document: Any) -> str:
 
 
 def _stream_of(document: Any) -> int:
-    """The object number of the one embedded stream. /F and /UF must name the same: readers differ in which they take."""
+    """Object number of the one embedded stream. /F and /UF must name the same: readers differ in which they take."""
     for source in map(_without_strings, _objects(document)):
         if found := re.search(r"/EF(?:<<([^<>]*)>>| (\d+) 0 R)", source):
             inner = found[1] or document.xref_object(int(found[2]), compressed=True)

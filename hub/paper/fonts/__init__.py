@@ -2,7 +2,7 @@
 
 Shipped beside this file (Noto Serif SC, OFL-1.1, see OFL.txt; made by `python -m hub.paper.fonts`):
 
-- `NotoSerifSC-GB2312.otf`: GB 2312, `〇`, `·`, punctuation, Latin with accents (names in pinyin, English lines);
+- `NotoSerifSC-GB2312.otf`: GB 2312, `〇`, `·`, punctuation, Latin-1 and pinyin (Noto CJK has no more);
 - `NotoSerifSC-Names.otf`: the characters of 通用规范汉字表 that GB 2312 lacks, and some more met in names.
 
 Anything else is cut from the full Noto font of the system, if there is one. A missing glyph would be drawn as an

@@ -13,9 +13,9 @@ EXTRA = "〇·•‧—–…‘’“”„‹›«»‰′″€£¥©®°±×
 
 
 def gb2312() -> set[str]:
-    """Every character of GB 2312, printable ASCII, accented Latin, and punctuation that certificates use."""
+    """Every character of GB 2312, printable ASCII, Latin-1, and punctuation that certificates use."""
     found = (
-        {chr(code) for code in range(0x20, 0x7F)} | {chr(code) for code in range(0xA0, 0x180)} | set(EXTRA)
+        {chr(code) for code in range(0x20, 0x7F)} | {chr(code) for code in range(0xA0, 0x100)} | set(EXTRA)
     )
     for row in range(0xA1, 0xF8):
         for cell in range(0xA1, 0xFF):
