@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -254,3 +254,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         for reason, count in sorted(lacking.items()):
             what, _, install = reason.removeprefix(MISSING).partition(" | install: ")
             terminalreporter.write_line(f"{count:4d} skipped without {what}: {install}")
+
+
+@pytest.fixture
+async def world(database: str, clock: FixedClock) -> "AsyncIterator[Any]":
+    """Departments, people, certificates, grants in one line each, on both databases (tests/world.py)."""
+    from world import World
+
+    made = World(database, clock)
+    yield made
+    await made.close()
