@@ -72,7 +72,7 @@ def draw(page: Any, sheet: Sheet, face: Face) -> None:
     _draw_rows(sheet, face)
     _draw_issuer(sheet, face)
     _draw_check(page, sheet, face)
-    sheet.shape.commit()
+    sheet.print()
 
 
 def _draw_head(sheet: Sheet, face: Face) -> None:
@@ -80,7 +80,7 @@ def _draw_head(sheet: Sheet, face: Face) -> None:
     size = next((s for s in (32.0, 26.0, 21.0) if sheet.width(face.title_zh, s) <= _RIGHT - _LEFT), 0.0)
     if not size:
         raise _overfull("标题", "the title")
-    sheet.text((_MIDDLE, 130), face.title_zh, size, ornament.CINNABAR, align=0.5, weight=0.022)
+    sheet.text((_MIDDLE, 130), face.title_zh, size, ornament.CINNABAR, align=0.5, bold=True)
     for number, line in enumerate(_within(sheet, face.title_en, 12, _RIGHT - _LEFT, 2, "the English title")):
         sheet.text((_MIDDLE, 154 + 15 * number), line, 12, GREY, align=0.5)
     ornament.rule(sheet.shape, (_MIDDLE, 190), 130)

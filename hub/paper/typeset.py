@@ -6,6 +6,8 @@ bracket; Latin words stay whole where the measure allows.
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from hub.paper.fonts import Cut
@@ -18,22 +20,35 @@ _NOT_LAST = frozenset("（《〈「『【〔“‘([{")
 _ATOMS = re.compile(r"[!-~À-ſ]+|.", re.DOTALL)
 
 
+@dataclass(frozen=True)
+class _Text:
+    at: tuple[float, float]
+    text: str
+    size: float
+    colour: Colour
+    bold: bool
+
+
 class Sheet:
-    """One page being set in the given cuts; remembers, in order, every string it was told to draw."""
+    """One page being set in the given cuts: curves go to `shape`, strings to `text`, and ink to paper at `print`."""
 
     def __init__(self, page: Any, cuts: Sequence[Cut]) -> None:
         self.shape = page.new_shape()
-        self.drawn: list[str] = []
-        self._home: dict[str, tuple[str, Any]] = {}
-        for index, cut in enumerate(cuts):
-            name = f"zh{index}"
-            page.insert_font(fontname=name, fontbuffer=cut.data)
-            font = mupdf.Font(fontbuffer=cut.data)
-            self._home.update(dict.fromkeys(cut.characters, (name, font)))
+        self._page = page
+        self._texts: list[_Text] = []
+        self._font: dict[str, Any] = {}
+        for cut in cuts:
+            self._font |= dict.fromkeys(cut.characters, mupdf.Font(fontbuffer=cut.data))
+        self._advance = {c: float(font.glyph_advance(ord(c))) for c, font in self._font.items()}
+
+    @property
+    def drawn(self) -> list[str]:
+        """Every string drawn so far, in order."""
+        return [text.text for text in self._texts]
 
     def width(self, text: str, size: float) -> float:
         """Width of `text` in points at `size`."""
-        return size * sum(float(self._home[c][1].glyph_advance(ord(c))) for c in text)
+        return size * sum(self._advance[c] for c in text)
 
     def lines(self, text: str, size: float, measure: float) -> list[str]:
         """`text` broken into lines of at most `measure` points; a word longer than a line is broken inside."""
@@ -63,30 +78,30 @@ class Sheet:
         colour: Colour,
         *,
         align: float = 0,
-        weight: float = 0,
+        bold: bool = False,
     ) -> None:
         """Draw one line with its baseline at `at`; `align` 0 left, 0.5 centred, 1 right.
 
-        `weight` thickens the strokes by that part of the size (the shipped font has one weight).
+        `bold` thickens the strokes by a twentieth of the size (the shipped font has one weight).
         """
         x = at[0] - align * self.width(text, size)
-        for name, run in self._runs(text):
-            self.shape.insert_text(
-                (x, at[1]), run, fontname=name, fontsize=size, color=colour, fill=colour,
-                render_mode=2 if weight else 0, border_width=weight,
-            )  # fmt: skip
-            x += self.width(run, size)
-        self.drawn.append(text)
+        self._texts.append(_Text((x, at[1]), text, size, colour, bold))
 
-    def _runs(self, text: str) -> list[tuple[str, str]]:
-        runs: list[tuple[str, str]] = []
-        for c in text:
-            name = self._home[c][0]
-            if runs and runs[-1][0] == name:
-                runs[-1] = (name, runs[-1][1] + c)
-            else:
-                runs.append((name, c))
-        return runs
+    def print(self) -> None:
+        """Put the drawing on the page, and the text over it. Once."""
+        self.shape.commit()
+        for (colour, bold), group in groupby(self._texts, key=lambda t: (t.colour, t.bold)):
+            writer = mupdf.TextWriter(self._page.rect, color=colour)
+            texts = list(group)
+            for text in texts:
+                x = text.at[0]
+                for font, run in self._runs(text.text):
+                    writer.append((x, text.at[1]), run, font=font, fontsize=text.size)
+                    x += self.width(run, text.size)
+            writer.write_text(self._page, render_mode=2 if bold else 0)
+
+    def _runs(self, text: str) -> list[tuple[Any, str]]:
+        return [(font, "".join(run)) for font, run in groupby(text, key=self._font.__getitem__)]
 
 
 def _atoms(text: str) -> list[str]:

@@ -103,7 +103,7 @@ def test_the_page_shows_the_shapes_that_the_font_draws_for_these_characters():
         page = document.new_page(width=700, height=80)
         sheet = Sheet(page, cuts)
         sheet.text((10, 55), text, 40, (0, 0, 0))
-        sheet.shape.commit()
+        sheet.print()
         shown = page.get_pixmap(colorspace=mupdf.csGRAY).samples
     with mupdf.open(stream=outlines(text, 10, 55, 40), filetype="svg") as picture:
         expected = picture[0].get_pixmap(colorspace=mupdf.csGRAY).samples

@@ -87,7 +87,7 @@ def digest() -> str:
 def cut(source: Path, characters: Iterable[str], *, keep_names: bool = False) -> bytes:
     """`source` (.otf, or the SC face of a .ttc) reduced to `characters`, as .otf bytes; same input, same bytes."""
     number = _sc_face(source) if source.suffix == ".ttc" else -1
-    with TTFont(source, fontNumber=number, lazy=True, recalcTimestamp=False) as font:
+    with TTFont(source, fontNumber=number, lazy=True, recalcTimestamp=False, recalcBBoxes=False) as font:
         options = subset.Options()
         options.desubroutinize = True  # MuPDF cannot subset what is left otherwise
         options.layout_features = []
