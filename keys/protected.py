@@ -52,7 +52,7 @@ def read(path: Path) -> bytes:
         raise KeyFault("key.missing", "密钥文件不存在", "the key file does not exist") from fault
     except OSError as fault:
         raise KeyFault("key.unreadable", "密钥文件无法打开", "the key file cannot be opened") from fault
-    with os.fdopen(handle, "rb") as file:
+    try:
         facts = os.fstat(handle)
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_FILE_BYTES:  # 2
             raise KeyFault(
@@ -62,7 +62,10 @@ def read(path: Path) -> bytes:
             raise KeyFault(
                 "key.mode", "密钥文件权限过宽，请执行 chmod 600", "others may read the key file: chmod 600 it"
             )
-        return file.read()
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(MAX_FILE_BYTES)
+    finally:
+        os.close(handle)
 
 
 def write(path: Path, data: bytes, *, replace: bool) -> None:

@@ -90,10 +90,10 @@ class PublicKey:
         alg, curve = (ES256, "P-256") if kty == "EC" else (EDDSA, "Ed25519")
         if jwk["crv"] != curve or jwk.get("alg", alg) != alg or jwk.get("use", "sig") != "sig":
             raise _refuse("公钥的曲线、算法或用途不符", "the curve, algorithm or use of the key is wrong")
-        x, y = jwk["x"], jwk.get("y", "")
+        x, y = jwk["x"], jwk["y"] if alg == ES256 else ""
         if not isinstance(x, str) or not isinstance(y, str):
             raise _refuse("公钥坐标不是字符串", "a coordinate of the key is not a string")
-        return _parse(x, y)
+        return _parse(alg, x, y)
 
     @property
     def jwk(self) -> dict[str, str]:
@@ -124,22 +124,30 @@ class PublicKey:
 
 
 @lru_cache(maxsize=4096)
-def _parse(x: str, y: str) -> PublicKey:
-    """Steps 3 and 4 of `PublicKey.from_jwk`, once for each key; `y` is empty for Ed25519."""
+def _parse(alg: str, x: str, y: str) -> PublicKey:
+    """Steps 3 and 4 of `PublicKey.from_jwk`, once for each key; `y` is of no account for Ed25519."""
     try:
-        x_bytes, y_bytes = base64url.decode(x), base64url.decode(y)
-        if len(x_bytes) != 32 or (y and len(y_bytes) != 32):  # 3
-            raise ValueError("length")
-        if y:
-            numbers = ec.EllipticCurvePublicNumbers(
-                int.from_bytes(x_bytes, "big"), int.from_bytes(y_bytes, "big"), P256
-            )
+        x_bytes = _coordinate(x)  # 3
+        if alg == ES256:
+            numbers = ec.EllipticCurvePublicNumbers(_number(x_bytes), _number(_coordinate(y)), P256)
             return PublicKey(numbers.public_key())  # 4: raises ValueError off the curve
-        if int.from_bytes(x_bytes, "little") % 2**255 in _ED25519_WEAK_Y:  # 4
-            raise ValueError("small order")
+        height = int.from_bytes(x_bytes, "little") % 2**255
+        if height >= _ED25519_P or height in _ED25519_WEAK_Y:  # 4, and one spelling for each point
+            raise ValueError("point")
         return PublicKey(ed25519.Ed25519PublicKey.from_public_bytes(x_bytes))
     except ValueError as fault:
         raise _refuse("公钥坐标无效", "the coordinates of the key are not valid") from fault
+
+
+def _coordinate(text: str) -> bytes:
+    data = base64url.decode(text)
+    if len(data) != 32:
+        raise ValueError("length")
+    return data
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "big")
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str:
