@@ -220,14 +220,19 @@ def _banded(rule: Rule, years: int) -> tuple[Decimal, str, str]:
     return Decimal(0), f"满{years}年，不足一年：0分。", "less than one full year: 0."
 
 
-def _stay(raw: Any, as_of: date) -> Residence:
+def permits_of(raw: Any) -> list[Permit]:
+    """The permits of a residence certificate's claim; raises `TypeError`, `ValueError` or `KeyError`."""
     permits = [
         Permit(p["kind"], date.fromisoformat(p["valid_from"]), date.fromisoformat(p["valid_until"]))
         for p in raw
     ]
     if any(p.kind not in ("temporary", "residence") for p in permits):
         raise ValueError("unknown kind of permit")
-    return residence(permits, as_of)
+    return permits
+
+
+def _stay(raw: Any, as_of: date) -> Residence:
+    return residence(permits_of(raw), as_of)
 
 
 def _stay_in_words(stay: Residence) -> tuple[str, str]:

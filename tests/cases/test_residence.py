@@ -99,6 +99,15 @@ def test_temporary_permits_are_lost_with_a_break() -> None:
     assert found.months == full_months(date(2013, 2, 1), AS_OF)
 
 
+def test_temporary_permits_are_lost_even_if_the_new_permit_was_early_too() -> None:
+    permits = [
+        temporary("2007-01-01", "2009-12-31"),
+        permit("2010-01-01", "2010-02-10"),
+        permit("2010-04-15", "2016-12-31"),  # before June 2010, but the run was broken
+    ]
+    assert residence(permits, AS_OF).temporary_months == 0
+
+
 def test_temporary_permits_that_overlap_count_once() -> None:
     permits = [
         temporary("2007-01-01", "2008-12-31"),
