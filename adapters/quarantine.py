@@ -82,12 +82,24 @@ def clear_absent(state: State, dataset: str, pass_id: int) -> None:
     state.execute("delete from quarantine where dataset = ? and pass < ?", (dataset, pass_id))
 
 
-def refused(state: State, dataset: str, ref: str, claims_hash: str, rules: str) -> bool:
+def refs(state: State, dataset: str) -> frozenset[str]:
+    """The refs of a dataset's rows that are in quarantine for any reason."""
+    return frozenset(
+        str(row[0]) for row in state.execute("select ref from quarantine where dataset = ?", (dataset,))
+    )
+
+
+def touch(state: State, dataset: str, ref: str, pass_id: int) -> None:
+    """The row is still there, and still as it was."""
+    state.execute("update quarantine set pass = ? where dataset = ? and ref = ?", (pass_id, dataset, ref))
+
+
+def refused(state: State, dataset: str, ref: str, claims_hash: str) -> bool:
     """Whether the hub refused exactly this content before: it is not asked again until somebody says retry."""
     found = state.execute(
         """select 1 from quarantine where dataset = ? and ref = ? and code = 'refused_by_hub' and claims_hash = ?
-           and rules = ? and state != 'retried'""",
-        (dataset, ref, claims_hash, rules),
+           and state != 'retried'""",
+        (dataset, ref, claims_hash),
     )
     return bool(found)
 

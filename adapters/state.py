@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,14 +20,16 @@ create table if not exists meta (name text primary key, value text not null) wit
 create table if not exists entry (
     dataset text not null, ref text not null, key text not null, claims_hash text not null,
     generation integer not null, certificate_id text not null, uri text not null, idx integer not null,
-    as_of text, signed_on text not null, state text not null check (state in ('current', 'revoked')),
-    seen_pass integer not null, missed integer not null default 0, primary key (dataset, ref)) without rowid;
+    as_of text, signed_on text not null,
+    state text not null check (state in ('current', 'vanished', 'revoked')),
+    seen_pass integer not null, missed integer not null default 0, notes text not null default '',
+    primary key (dataset, ref)) without rowid;
 create index if not exists entry_seen on entry (dataset, state, seen_pass);
 create table if not exists outbox (
     id integer primary key autoincrement, kind text not null check (kind in ('register', 'supersede', 'revoke')),
     dataset text not null, ref text not null, key text not null, generation integer not null,
     claims_hash text not null, sd_jwt text not null, uri text not null, idx integer not null,
-    as_of text, signed_on text not null, pass integer not null,
+    as_of text, signed_on text not null, pass integer not null, notes text not null default '',
     old_id text, old_uri text, old_idx integer, reason text not null default '', list_token text,
     attempts integer not null default 0, last_error text not null default '', unique (dataset, ref));
 create table if not exists free_index (uri text not null, idx integer not null, primary key (uri, idx)) without rowid;
@@ -51,12 +53,17 @@ create table if not exists held (
 create table if not exists type_document (
     code text primary key, document text not null, fetched text not null) without rowid;
 """
-FOR_EVER = 2**62
+BY_ABSENCE = frozenset({"vanished", "ended"})
+"""Reasons of revocations that the source itself gave, by no longer holding the row or by ending it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The certificate that stands for one source key. Days are YYYY-MM-DD in Shanghai."""
+    """The certificate of one source key. Days are YYYY-MM-DD in Shanghai.
+
+    `vanished` was revoked because its row was gone: a row that comes back is signed anew. `revoked` was revoked by a
+    person: it is signed anew only when the row says something else. `notes` is what the mapping changed (JSON).
+    """
 
     dataset: str
     ref: str
@@ -68,9 +75,10 @@ class Entry:
     idx: int
     as_of: str | None
     signed_on: str
-    state: Literal["current", "revoked"]
+    state: Literal["current", "vanished", "revoked"]
     seen_pass: int
     missed: int
+    notes: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +98,16 @@ class Waiting:
     as_of: str | None
     signed_on: str
     pass_id: int
+    notes: str
     old_id: str | None
     old_uri: str | None
     old_idx: int | None
     reason: str
     list_token: str | None
+
+    def with_list(self, token: str) -> "Waiting":
+        """The same promise with its status list token."""
+        return replace(self, list_token=token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +124,7 @@ class KnownList:
 
 
 _WAITING = (
-    "id, kind, dataset, ref, key, generation, claims_hash, sd_jwt, uri, idx, as_of, signed_on, pass,"
+    "id, kind, dataset, ref, key, generation, claims_hash, sd_jwt, uri, idx, as_of, signed_on, pass, notes,"
     " old_id, old_uri, old_idx, reason, list_token"
 )
 
@@ -198,6 +211,11 @@ class State:
                 (dataset, pass_id),
             )
 
+    def unseen(self, dataset: str, pass_id: int) -> list[str]:
+        """The refs of standing certificates whose keys this pass did not see."""
+        sql = "select ref from entry where dataset = ? and state = 'current' and seen_pass < ? order by ref"
+        return [str(row[0]) for row in self.db.execute(sql, (dataset, pass_id))]
+
     def vanished(self, dataset: str, misses: int) -> list[Entry]:
         """Standing certificates whose keys were absent in at least `misses` consecutive complete passes."""
         sql = "select * from entry where dataset = ? and state = 'current' and missed >= ? order by ref"
@@ -212,7 +230,7 @@ class State:
             values = (
                 waiting.kind, waiting.dataset, waiting.ref, waiting.key, waiting.generation, waiting.claims_hash,
                 waiting.sd_jwt, waiting.uri, waiting.idx, waiting.as_of, waiting.signed_on, waiting.pass_id,
-                waiting.old_id, waiting.old_uri, waiting.old_idx, waiting.reason, waiting.list_token,
+                waiting.notes, waiting.old_id, waiting.old_uri, waiting.old_idx, waiting.reason, waiting.list_token,
             )  # fmt: skip
             names = _WAITING.removeprefix("id, ")
             db.execute(f"insert into outbox ({names}) values ({', '.join('?' * len(values))})", values)  # noqa: S608
@@ -227,10 +245,15 @@ class State:
         sql = "select 1 from outbox where dataset = ? and ref = ?"
         return self.db.execute(sql, (dataset, ref)).fetchone() is not None
 
-    def keep_list_token(self, ids: Iterable[int], token: str | None) -> None:
-        """Remember the status list that goes with promises before it is sent, so that a resend sends the same."""
+    def keep_list_token(self, waiting_id: int, token: str) -> None:
+        """Remember the status list that goes with a promise before it is sent, so that a resend sends the same."""
         with self.transaction() as db:
-            db.executemany("update outbox set list_token = ? where id = ?", [(token, one) for one in ids])
+            db.execute("update outbox set list_token = ? where id = ?", (token, waiting_id))
+
+    def drop_list_tokens(self) -> None:
+        """Status lists that wait here build on a version that will never be: sign them again."""
+        with self.transaction() as db:
+            db.execute("update outbox set list_token = null where list_token is not null")
 
     def failed(self, waiting_id: int, code: str) -> None:
         """Count one failed attempt; the promise stays."""
@@ -243,17 +266,27 @@ class State:
         """The hub has it: the entry now says so, and the promise is gone, in one transaction."""
         with self.transaction() as db:
             if done.kind == "revoke":
+                after = "vanished" if done.reason in BY_ABSENCE else "revoked"
                 db.execute(
-                    "update entry set state = 'revoked' where dataset = ? and ref = ? and certificate_id = ?",
-                    (done.dataset, done.ref, certificate_id),
+                    "update entry set state = ? where dataset = ? and ref = ? and certificate_id = ?",
+                    (after, done.dataset, done.ref, certificate_id),
                 )
             else:
                 entry = (
                     done.dataset, done.ref, done.key, done.claims_hash, done.generation, certificate_id, done.uri,
-                    done.idx, done.as_of, done.signed_on, "current", done.pass_id, 0,
+                    done.idx, done.as_of, done.signed_on, "current", done.pass_id, 0, done.notes,
                 )  # fmt: skip
                 db.execute(f"insert or replace into entry values ({', '.join('?' * len(entry))})", entry)  # noqa: S608
             db.execute("delete from outbox where id = ?", (done.id,))
+
+    def stand_alone(self, waiting: Waiting) -> None:
+        """What it should have superseded does not stand any more: register it without."""
+        with self.transaction() as db:
+            db.execute(
+                "update outbox set kind = 'register', old_id = null, old_uri = null, old_idx = null,"
+                " list_token = null where id = ?",
+                (waiting.id,),
+            )
 
     def withdraw(self, waiting: Waiting) -> None:
         """The hub refused it for good: the promise is dropped and its index burned."""

@@ -1,0 +1,116 @@
+"""The circuit breaker: when absence, or a changed mapping, may change many certificates at once.
+
+An empty or half-read source never means "revoke everything". Revocation from absence needs all of: 1. a complete read;
+2. about as many rows as last time; 3. few enough gone; 4. few enough bad rows; 5. absence in two complete passes
+running. Otherwise the pass is held for a named officer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from adapters import quarantine
+from adapters.desk import Desk
+from adapters.model import Dataset
+from adapters.state import Entry
+
+PASSES = 2
+FEW_ROWS = "few_rows"
+MASS_REVOCATION = "mass_revocation"
+QUARANTINE_SHARE = "quarantine_share"
+MAPPING_CHANGED = "mapping_changed"
+SMALL = 20
+"""Below this many rows a share of bad ones says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """What a pass may do about absence: whom to revoke, how many stay for now, whether the pass counts as complete."""
+
+    revoke: tuple[Entry, ...]
+    held: int
+    complete: bool
+
+
+def too_many_bad(dataset: Dataset, rows: int, bad: int, after: int = SMALL) -> bool:
+    """Whether the share of quarantined rows says that something is wrong with the source, not with rows."""
+    return rows >= after and bad * 100 > dataset.reconcile.max_quarantine_percent * rows
+
+
+def vanished(desk: Desk, dataset: Dataset, *, pass_id: int, complete: bool, rows: int, bad: int) -> Vanished:
+    """Judge the absences of one pass that has just been read."""
+    state, limits = desk.state, dataset.reconcile
+    missing = len(state.unseen(dataset.id, pass_id))
+    if not complete:  # 1
+        return Vanished((), missing, complete=False)
+    if too_many_bad(dataset, rows, bad):  # 4
+        quarantine.hold(
+            state,
+            dataset.id,
+            pass_id=pass_id,
+            reason=QUARANTINE_SHARE,
+            rows=bad,
+            total=rows,
+            now=desk.stamp(),
+        )
+        return Vanished((), missing, complete=False)
+    quarantine.lift(state, dataset.id, [QUARANTINE_SHARE])
+    last = state.last_complete(dataset.id)
+    if last is not None and rows * 100 < limits.min_rows_percent * last[0]:  # 2
+        if quarantine.released(state, dataset.id, FEW_ROWS) is None:
+            quarantine.hold(
+                state,
+                dataset.id,
+                pass_id=pass_id,
+                reason=FEW_ROWS,
+                rows=rows,
+                total=last[0],
+                now=desk.stamp(),
+            )
+            return Vanished((), missing, complete=False)
+        quarantine.spend(state, dataset.id, FEW_ROWS)
+    quarantine.lift(state, dataset.id, [FEW_ROWS])
+    standing = state.count_current(dataset.id)
+    state.miss(dataset.id, pass_id)
+    quarantine.clear_absent(state, dataset.id, pass_id)
+    gone = state.vanished(dataset.id, PASSES)  # 5
+    # One certificate at a time is no mass revocation, however small the dataset.
+    allowed = min(limits.max_revoke_count, max(1, int(standing * limits.max_revoke_percent / 100)))
+    if len(gone) > allowed:  # 3
+        released = quarantine.released(state, dataset.id, MASS_REVOCATION)
+        if released is None or released < len(gone):
+            quarantine.hold(
+                state, dataset.id, pass_id=pass_id, reason=MASS_REVOCATION, rows=len(gone), total=standing,
+                now=desk.stamp(),
+            )  # fmt: skip
+            return Vanished((), missing, complete=True)
+        quarantine.spend(state, dataset.id, MASS_REVOCATION)
+    quarantine.lift(state, dataset.id, [MASS_REVOCATION])
+    return Vanished(tuple(gone), missing - len(gone), complete=True)
+
+
+def mapping_changed(
+    desk: Desk, dataset: Dataset, rules: str, would_change: Callable[[], tuple[int, int]]
+) -> bool:
+    """Whether this dataset must wait: its mapping is another one now and would supersede too many certificates.
+
+    `would_change` reads the source once without writing and gives (superseded, rows).
+    """
+    state = desk.state
+    before = state.get(f"rules:{dataset.id}")
+    standing = state.count_current(dataset.id)
+    if before == rules:
+        return False
+    if before is None or standing == 0:
+        state.put(f"rules:{dataset.id}", rules)
+        return False
+    changed, _ = would_change()
+    released = quarantine.released(state, dataset.id, MAPPING_CHANGED)
+    if changed * 100 <= dataset.reconcile.max_supersede_percent * standing or (released or 0) >= changed > 0:
+        quarantine.spend(state, dataset.id, MAPPING_CHANGED)
+        quarantine.lift(state, dataset.id, [MAPPING_CHANGED])
+        state.put(f"rules:{dataset.id}", rules)
+        return False
+    quarantine.hold(
+        state, dataset.id, pass_id=0, reason=MAPPING_CHANGED, rows=changed, total=standing, now=desk.stamp()
+    )
+    return True

@@ -1,0 +1,394 @@
+"""The agent's side of the HTTP contract with the hub: key-bound tokens, retries, and what each door answers.
+
+Every call may be repeated without harm: registrations carry (dataset, ref, generation), lists carry their number,
+so a lost answer is asked for again instead of guessed.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+import httpx
+
+from hub.clock import Clock, now, seconds
+from hub.errors import (
+    Conflict,
+    Forbidden,
+    Gone,
+    HubError,
+    Internal,
+    Malformed,
+    NotFound,
+    TooLarge,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+    Unprocessable,
+)
+from hub.formats import authorization, dpop, jws
+from keys.signer import Signer
+
+MAX_ANSWER = 64 * 1024 * 1024
+ATTEMPTS = 7
+LONGEST_PAUSE = 120.0
+EARLY = 30
+"""A token is renewed this many seconds before its end."""
+_RETRY_STATUS = frozenset({429, 502, 503, 504})
+_KINDS: Mapping[int, type[HubError]] = {
+    400: Malformed, 401: Unauthenticated, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Gone, 413: TooLarge,
+    422: Unprocessable, 429: TooMany, 502: Unavailable, 503: Unavailable, 504: Unavailable,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ListHead:
+    """One status list of ours as the hub holds it; seq 0 means that nobody signed it yet."""
+
+    uri: str
+    size: int
+    bits: int
+    seq: int
+    sha256: str | None
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """Random (uri, index) pairs, and the lists that they are in."""
+
+    indices: tuple[tuple[str, int], ...]
+    lists: tuple[ListHead, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One certificate to register: the signed token, its source row, and what it supersedes."""
+
+    sd_jwt: str
+    dataset: str
+    ref: str
+    generation: int
+    claims_hash: str
+    old_id: str | None = None
+    list_token: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        """As `POST /v1/certificates` takes it."""
+        return {
+            "sd_jwt": self.sd_jwt,
+            "source": {
+                "dataset": self.dataset, "ref": self.ref, "generation": self.generation,
+                "claims_hash": self.claims_hash,
+            },
+            "supersedes": None
+            if self.old_id is None
+            else {"certificate_id": self.old_id, "status_list": self.list_token},
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The hub's answer. `receipt` is its signed promise that the leaf will be in the ledger."""
+
+    certificate_id: str
+    state: str
+    receipt: str
+    replayed: bool
+
+
+class HubClient:
+    """A synchronous client of one department. Thread-safe only in the sense of httpx: use one for one thread.
+
+    `signer` gives the client key when a call is made, so a rotated key is used at once. `transport` lets tests and
+    the demo talk to a hub in the same process.
+    """
+
+    def __init__(
+        self,
+        hub: str,
+        department: str,
+        signer: Callable[[], Signer],
+        *,
+        transport: httpx.BaseTransport | None = None,
+        clock: Clock = now,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.hub = hub
+        self.department = department
+        self._signer = signer
+        self._clock = clock
+        self._sleep = sleep
+        self._http = httpx.Client(
+            transport=transport, timeout=httpx.Timeout(60, connect=10), headers={"user-agent": "yimen-agent"}
+        )
+        self._tokens: dict[str, tuple[str, int, str]] = {}
+        self._nonce: str | None = None
+
+    def close(self) -> None:
+        """Close connections."""
+        self._http.close()
+
+    # --- what the doors offer ---
+
+    def enrol(self, code: str, keys: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """`POST /v1/departments/{slug}/enrol`: bring the first keys, each with its proof."""
+        return self._json(
+            "POST", f"/v1/departments/{self.department}/enrol", {"code": code, "keys": list(keys)}, None
+        )
+
+    def type_document(self, code: str) -> Mapping[str, Any]:
+        """`GET /v1/types/{code}`: public."""
+        return self._json("GET", f"/v1/types/{code}", None, None)
+
+    def reserve(self, count: int) -> Reserved:
+        """`POST /v1/status-lists/reserve`: 1 to 1,000 indices. An answer that is lost burns its indices."""
+        found = self._json("POST", "/v1/status-lists/reserve", {"count": count})
+        try:
+            pairs = tuple((str(pair["uri"]), int(pair["idx"])) for pair in found["reserved"])
+            return Reserved(pairs, tuple(map(_list_head, found["lists"])))
+        except (KeyError, TypeError, ValueError) as fault:
+            raise _odd_answer() from fault
+
+    def my_lists(self) -> list[ListHead]:
+        """`GET /v1/status-lists/mine`: all our lists with their current tokens."""
+        found = self._json("GET", "/v1/status-lists/mine", None)
+        try:
+            return [_list_head(entry) for entry in found["lists"]]
+        except (KeyError, TypeError, ValueError) as fault:
+            raise _odd_answer() from fault
+
+    def push_list(self, token: str) -> None:
+        """`PUT /v1/status-lists`. Raises Conflict when the hub holds another version than this one builds on."""
+        self._json("PUT", "/v1/status-lists", {"token": token})
+
+    def register(self, item: Registration) -> Registered:
+        """`POST /v1/certificates`."""
+        return _registered(self._json("POST", "/v1/certificates", item.body()))
+
+    def register_batch(self, items: Sequence[Registration]) -> Iterator[Registered | HubError]:
+        """`POST /v1/certificates/batch`: one answer for each item, in order; a refusal is given, not raised."""
+        lines = [{"line": place, **item.body()} for place, item in enumerate(items, 1)]
+        body = b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
+        answer = self._send("POST", "/v1/certificates/batch", body, "application/x-ndjson", "issue")
+        found = [
+            jws.loads(line, max_bytes=MAX_ANSWER) for line in answer.content.splitlines() if line.strip()
+        ]
+        if len(found) != len(items):
+            raise _odd_answer()
+        for place, result in enumerate(found, 1):
+            if not isinstance(result, dict) or result.get("line") != place:
+                raise _odd_answer()
+            status = result.get("status")
+            if isinstance(status, int) and 200 <= status < 300:
+                yield _registered(result)
+            else:
+                yield problem(status if isinstance(status, int) else 500, result.get("problem"))
+
+    def change_status(
+        self,
+        certificate_id: str,
+        event: Literal["revoke", "suspend", "reinstate"],
+        reason: str,
+        list_token: str,
+    ) -> None:
+        """`POST /v1/certificates/{id}/status`."""
+        body = {"event": event, "reason": reason, "status_list": list_token}
+        self._json("POST", f"/v1/certificates/{certificate_id}/status", body)
+
+    def certificate(self, certificate_id: str) -> Mapping[str, Any]:
+        """`GET /v1/certificates/{id}`: the state of a certificate of ours."""
+        return self._json("GET", f"/v1/certificates/{certificate_id}", None)
+
+    def put_face(self, certificate_id: str, pdf: bytes) -> None:
+        """`PUT /v1/certificates/{id}/face`."""
+        self._send("PUT", f"/v1/certificates/{certificate_id}/face", pdf, "application/pdf", "issue")
+
+    def rotate_key(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`POST /v1/keys`: the next key of one purpose, vouched for by the one before."""
+        return self._json("POST", "/v1/keys", body)
+
+    # --- how a call is made ---
+
+    def _json(
+        self, method: str, path: str, body: Mapping[str, Any] | None, scope: str | None = "issue"
+    ) -> Mapping[str, Any]:
+        content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        answer = self._send(method, path, content, "application/json", scope)
+        found = jws.loads(answer.content, max_bytes=MAX_ANSWER) if answer.content else {}
+        if not isinstance(found, dict):
+            raise _odd_answer()
+        return found
+
+    def _send(
+        self, method: str, path: str, content: bytes | None, media_type: str, scope: str | None
+    ) -> httpx.Response:
+        """One call, with a token of `scope` unless that is None; an old token is renewed once."""
+
+        def make() -> tuple[dict[str, str], bytes | None]:
+            headers = {"content-type": media_type} if content is not None else {}
+            if scope is not None:
+                token = self._token(scope)
+                headers["authorization"] = f"DPoP {token}"
+                headers["dpop"] = self._proof(method, path, token)
+            return headers, content
+
+        try:
+            return self._persist(method, path, make)
+        except Unauthenticated:
+            if scope is None or self._tokens.pop(scope, None) is None:
+                raise
+            return self._persist(method, path, make)
+
+    def _persist(
+        self, method: str, path: str, make: Callable[[], tuple[dict[str, str], bytes | None]]
+    ) -> httpx.Response:
+        """Send until the hub answers with something that time will not change. Raises a HubError kind.
+
+        `make` gives headers and body anew for each attempt: a proof or an assertion is good once.
+        """
+        asked_for_nonce = False
+        for attempt in range(ATTEMPTS):
+            headers, content = make()
+            try:
+                answer = self._http.request(method, self.hub + path, content=content, headers=headers)
+            except httpx.TransportError as fault:
+                if attempt + 1 == ATTEMPTS:
+                    raise _unreachable(type(fault).__name__) from fault
+                self._pause(attempt, None)
+                continue
+            nonce = answer.headers.get("dpop-nonce")
+            if answer.is_success:
+                self._nonce = nonce or self._nonce
+                return answer
+            if answer.status_code in (400, 401) and nonce and nonce != self._nonce and not asked_for_nonce:
+                self._nonce, asked_for_nonce = nonce, True  # RFC 9449 section 8
+                continue
+            again = answer.status_code in _RETRY_STATUS or (answer.status_code == 500 and attempt < 2)
+            if not again or attempt + 1 == ATTEMPTS:
+                raise problem(answer.status_code, _body(answer))
+            self._pause(attempt, answer.headers.get("retry-after"))
+        raise _unreachable("attempts")
+
+    def _proof(self, method: str, path: str, token: str | None) -> str:
+        return dpop.prove(
+            self._signer(), htm=method, htu=self.hub + path, now=seconds(self._clock()), access_token=token,
+            nonce=self._nonce,
+        )  # fmt: skip
+
+    def _token(self, scope: str) -> str:
+        signer, present = self._signer(), seconds(self._clock())
+        known = self._tokens.get(scope)
+        if known is not None and known[1] - EARLY > present and known[2] == signer.kid:
+            return known[0]
+
+        def make() -> tuple[dict[str, str], bytes]:
+            form = {
+                "grant_type": "client_credentials",
+                "client_id": self.department,
+                "client_assertion_type": authorization.ASSERTION_TYPE,
+                "client_assertion": authorization.make_client_assertion(
+                    signer, client_id=self.department, audience=self.hub, now=seconds(self._clock())
+                ),
+                "scope": scope,
+            }
+            headers = {
+                "content-type": "application/x-www-form-urlencoded", "dpop": self._proof("POST", "/oauth/token", None)
+            }  # fmt: skip
+            return headers, urlencode(form).encode()
+
+        found = jws.loads(self._persist("POST", "/oauth/token", make).content, max_bytes=64 * 1024)
+        if not isinstance(found, dict) or not isinstance(found.get("access_token"), str):
+            raise _odd_answer()
+        lasts = found.get("expires_in")
+        self._tokens[scope] = (
+            found["access_token"], present + (lasts if isinstance(lasts, int) else 60), signer.kid
+        )  # fmt: skip
+        return str(found["access_token"])
+
+    def _pause(self, attempt: int, retry_after: str | None) -> None:
+        """Exponential with full jitter; a Retry-After of the hub decides, up to two minutes."""
+        wanted = _retry_after(retry_after, self._clock())
+        backoff = random.uniform(0.1, 0.5 * 2**attempt)  # noqa: S311  # spreads load, guards nothing
+        self._sleep(min(LONGEST_PAUSE, wanted if wanted is not None else backoff))
+
+
+def problem(status: int, body: object) -> HubError:
+    """The HubError that an application/problem+json (or OAuth error) answer stands for."""
+    said: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
+    following = said.get("next")
+    advice: Mapping[str, Any] = following if isinstance(following, Mapping) else {}
+    code = str(said.get("code") or said.get("error") or f"http.{status}")
+    kind = _KINDS.get(status, Internal if status >= 500 else Malformed)
+    zh = str(said.get("title") or f"枢纽拒绝了请求（{status}）。")
+    en = str(said.get("detail") or said.get("error_description") or f"The hub answered {status}.")
+    known = {"type", "title", "status", "detail", "code", "next", "error", "error_description", "zh", "en"}
+    facts = {name: value for name, value in said.items() if isinstance(name, str) and name.isidentifier()}
+    return kind(
+        code, str(said.get("zh") or zh), str(said.get("en") or en),
+        next_zh=str(advice.get("zh", "")), next_en=str(advice.get("en", "")),
+        **{name: value for name, value in facts.items() if name not in known | {"next_zh", "next_en"}},
+    )  # fmt: skip
+
+
+def _body(answer: httpx.Response) -> object:
+    try:
+        return jws.loads(answer.content, max_bytes=1 << 20)
+    except HubError:
+        return None
+
+
+def _registered(found: Mapping[str, Any]) -> Registered:
+    certificate_id = found.get("certificate_id")
+    if not isinstance(certificate_id, str) or not certificate_id:
+        raise _odd_answer()
+    return Registered(
+        certificate_id,
+        str(found.get("state", "")),
+        str(found.get("receipt", "")),
+        bool(found.get("replayed")),
+    )
+
+
+def _list_head(entry: Mapping[str, Any]) -> ListHead:
+    sha256, token = entry.get("sha256"), entry.get("token")
+    return ListHead(
+        str(entry["uri"]), int(entry["size"]), int(entry["bits"]), int(entry["seq"]),
+        str(sha256) if sha256 else None, str(token) if token else None,
+    )  # fmt: skip
+
+
+def _retry_after(value: str | None, moment: datetime) -> float | None:
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - moment).total_seconds())
+    except (TypeError, ValueError):
+        return None
+
+
+def _unreachable(reason: str) -> Unavailable:
+    return Unavailable(
+        "hub.unreachable",
+        "连不上枢纽，稍后会从断点继续。",
+        f"The hub cannot be reached ({reason}); the next run goes on from here.",
+        next_zh="请检查网络和配置里的 hub 地址。",
+        next_en="Check the network and the hub address in the configuration.",
+    )
+
+
+def _odd_answer() -> Unavailable:
+    return Unavailable(
+        "hub.odd_answer",
+        "枢纽的应答不符合约定。",
+        "The hub's answer is not what the contract says.",
+        next_zh="请确认代理与枢纽版本一致。",
+        next_en="Check that agent and hub are of the same version.",
+    )
