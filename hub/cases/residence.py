@@ -99,7 +99,7 @@ def residence(permits: Iterable[Permit], as_of: date) -> Residence:
     # 3. Temporary permits.
     temporary = [p for p in known if p.kind == "temporary"]
     kept = len(runs) == 1 and bool(temporary) and _temporary_count(temporary, first)
-    temporary_months = _months_before_2010(temporary) if kept else 0
+    temporary_months = _months_before_2010(temporary, min(first, as_of)) if kept else 0
     return Residence(
         "in_force", permit_months + temporary_months, permit_months, temporary_months, first, broken_on, None
     )
@@ -124,7 +124,10 @@ def _temporary_count(temporary: list[Permit], first_residence: date) -> bool:
     return taken_out_early or followed_at_once
 
 
-def _months_before_2010(temporary: list[Permit]) -> int:
-    """Full months of temporary permits before 2010, run by run (cumulated, gaps left out)."""
-    eve = PERMITS_BEGAN - timedelta(days=1)
+def _months_before_2010(temporary: list[Permit], before: date) -> int:
+    """Full months of temporary permits before 2010 and before that day, run by run (gaps left out).
+
+    A day under both kinds of permit counts once, with the residence permit.
+    """
+    eve = min(PERMITS_BEGAN, before) - timedelta(days=1)
     return sum(full_months(first, min(last, eve)) for first, last in _runs(temporary, 0))
