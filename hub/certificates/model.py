@@ -173,3 +173,25 @@ status_indices = sa.Table(
     sa.Column("used_at", Instant),
 )
 
+
+work_orders = sa.Table(
+    "work_orders",
+    metadata,
+    # What an officer hands in for signing. The hub cannot sign: the department's agent fetches, checks and signs.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("public_id", sa.String(43), nullable=False, unique=True),
+    sa.Column("department", sa.String(32), nullable=False, index=True),
+    sa.Column("type_code", sa.String(48), nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("blob_key", sa.String(128), nullable=False),
+    sa.Column("blob_sha256", sa.LargeBinary, nullable=False, comment="of the sealed bytes"),
+    sa.Column("made_by", sa.Uuid, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("confirmed_by", sa.Uuid, comment="another officer than the maker"),
+    sa.Column("confirmed_at", Instant),
+    sa.Column("fetched_at", Instant),
+    sa.Column("ended_at", Instant),
+    sa.Column("signed", sa.Integer, comment="how many rows became certificates"),
+    sa.Column("quarantined", sa.Integer, comment="how many could not, with reasons at the agent"),
+)
