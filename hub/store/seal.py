@@ -60,9 +60,9 @@ class Vault:
         key = self.peppers[self.current_pepper if pepper is None else pepper]
         return hmac.new(key, f"{label}\x00{value}".encode(), hashlib.sha256).digest()
 
-    def hub_key(self, purpose: str) -> bytes:
+    def hub_key(self, purpose: str, *, kek: str | None = None) -> bytes:
         """A key for sealing what belongs to no single person (idempotent replies, unknown callers)."""
-        return hmac.new(self.keks[self.current_kek], f"hub:{purpose}".encode(), hashlib.sha256).digest()
+        return hmac.new(self.keks[kek or self.current_kek], f"hub:{purpose}".encode(), hashlib.sha256).digest()
 
     async def person_key(self, view: "View", subject_id: UUID) -> bytes:
         """The person's own key; Gone `subject.erased` when it was destroyed."""

@@ -1,0 +1,108 @@
+"""Reads bodies back in ledger order: each is what its leaf commits to, and no number is out of turn.
+
+Two counters run through the bodies (DESIGN section 3, rule 6): `subject_seq` with `previous`, one chain per
+person and their Accesses; and `grant_seq`, one order per grant, so a use stands before the withdrawal or not
+at all. A number that is skipped fails unless an unreadable body could hold it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from hub.errors import Gone, HubError
+from hub.ledger.append import commitment_leaf
+from hub.ledger.bodies import Body, unseal_body_with, unseal_hub_body
+from hub.ledger.model import bodies
+from hub.store.tx import View
+
+Fail = Callable[[str, int | None, str], None]
+_SLICE = 500
+"""Leaf hashes in one query."""
+
+
+@dataclass(slots=True)
+class _Chain:
+    seq: int
+    commit: str
+
+
+class Orders:
+    """The state of all chains up to some leaf; feed it the ledger from the start."""
+
+    def __init__(self, view: View, fail: Fail) -> None:
+        self.opened = 0
+        self.erased = 0
+        self._view = view
+        self._fail = fail
+        self._people: dict[UUID, _Chain] = {}
+        self._grants: dict[str, int] = {}
+        self._unread: set[UUID | None] = set()
+        self._keys: dict[UUID, bytes | None] = {}
+
+    async def read(self, start: int, datas: Sequence[bytes], hashes: Sequence[bytes]) -> None:
+        """Take the leaves that follow; their bytes and hashes in index order from `start`."""
+        for at in range(0, len(hashes), _SLICE):
+            part = hashes[at : at + _SLICE]
+            rows = await self._view.all(sa.select(bodies).where(bodies.c.leaf_hash.in_(part)))
+            found = {row.leaf_hash: row for row in rows}
+            for offset, leaf in enumerate(part, at):
+                if leaf in found:
+                    await self._take(start + offset, datas[offset], found[leaf])
+
+    async def _take(self, index: int, data: bytes, row: sa.Row[Any]) -> None:
+        try:
+            body = await self._open(row)
+        except Gone:
+            self.erased += 1
+            self._unread.add(row.subject_id)
+            return
+        except HubError as refused:
+            self._fail("body.broken", index, refused.en)
+            self._unread.add(row.subject_id)
+            return
+        self.opened += 1
+        if data != commitment_leaf(body.commit):
+            self._fail("body.differs", index, "the body is not what the leaf commits to")
+            return
+        if isinstance(body.event.get("subject_seq"), int) and row.subject_id is not None:
+            self._person(index, row.subject_id, body)
+        if isinstance(body.event.get("grant"), str) and isinstance(body.event.get("grant_seq"), int):
+            self._grant(index, body.event["grant"], body.event["grant_seq"])
+
+    def _person(self, index: int, subject_id: UUID, body: Body) -> None:
+        seq, previous = body.event["subject_seq"], body.event.get("previous")
+        before = self._people.get(subject_id, _Chain(0, bytes(32).hex()))
+        hidden = subject_id in self._unread
+        if seq <= before.seq or (seq > before.seq + 1 and not hidden):
+            self._fail("subject_seq.order", index, f"a person's look number {seq} follows {before.seq}")
+        elif seq == before.seq + 1 and previous != before.commit:
+            self._fail("subject_seq.previous", index, "a look does not name the one before it")
+        self._people[subject_id] = _Chain(max(seq, before.seq), body.commit.hex())
+
+    def _grant(self, index: int, grant: str, seq: int) -> None:
+        before = self._grants.get(grant, 0)
+        # One use may answer for several certificates: the same number again is in order.
+        if seq < before or (seq > before + 1 and not self._unread):
+            self._fail("grant_seq.order", index, f"a grant's event number {seq} follows {before}")
+        self._grants[grant] = max(seq, before)
+
+    async def _open(self, row: sa.Row[Any]) -> Body:
+        if row.sealed is None:
+            raise Gone("ledger.body_erased", "内容已依法删除。", "The body was erased.")
+        if row.subject_id is None:
+            return unseal_hub_body(self._view, leaf_hash=row.leaf_hash, sealed=row.sealed)
+        return unseal_body_with(await self._key(row.subject_id), leaf_hash=row.leaf_hash, sealed=row.sealed)
+
+    async def _key(self, subject_id: UUID) -> bytes:
+        if subject_id not in self._keys:
+            try:
+                self._keys[subject_id] = await self._view.vault.person_key(self._view, subject_id)
+            except Gone:
+                self._keys[subject_id] = None
+        key = self._keys[subject_id]
+        if key is None:
+            raise Gone("subject.erased", "此人的数据已删除。", "This person's data was erased.")
+        return key

@@ -1,0 +1,239 @@
+"""The one sequencer: gives pending leaves their indices in batches and signs the head over them.
+
+Crash-safe order: one database transaction (indices, leaf hashes checked, head compared and swapped together with
+its signed checkpoint), then tiles, then the checkpoint. A crash anywhere leaves work that the next start finishes.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from hub.actor import SYSTEM
+from hub.errors import HubError, Internal, Unavailable
+from hub.formats.merkle import Frontier, leaf_hash
+from hub.formats.note import Checkpoint, sign_checkpoint
+from hub.ledger.head import Head, log_key, prove_head, read_head
+from hub.ledger.model import head, leaves
+from hub.ledger.publish import Publisher, fenced, mark_published
+from hub.ledger.tileset import PREFIX
+from hub.store.blobs import Blobs
+from hub.store.tx import Database, Tx
+from keys.signer import Signer
+
+BATCH = 2048
+"""Leaves sequenced in one transaction: on SQLite it holds the only write lock meanwhile."""
+MAX_UNPUBLISHED = 64 * BATCH
+"""With the object store away, indices are given out no further than this beyond what is published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sequenced:
+    """What one step did: `added` leaves, and the tree's size now."""
+
+    added: int
+    size: int
+
+
+class Sequencer:
+    """Holds the office of sequencer for one ledger. Make a new one after any `ledger.fenced`."""
+
+    def __init__(
+        self,
+        db: Database,
+        blobs: Blobs,
+        *,
+        origin: str,
+        signer: Signer,
+        prefix: str = PREFIX,
+        batch: int = BATCH,
+    ) -> None:
+        self._db = db
+        self._signer = signer
+        self._origin = origin
+        self._batch = batch
+        self._key = log_key(origin, signer)
+        self._publisher = Publisher(blobs, key=self._key, prefix=prefix)
+        self._epoch: int | None = None
+        self._seen = 0
+
+    async def take_office(self) -> Head:
+        """Fence all others off, repair what a crash left, and publish the head.
+
+        1. The head is there and its own signature holds. 2. Its epoch is raised: whoever held it can write no
+        more. 3. Missing tiles are written again, differing ones refused. 4. Nothing published contradicts the
+        head. 5. The head's tiles, then its checkpoint, are out.
+
+        Raises Unavailable `ledger.absent`, Internal `ledger.head_broken`, `ledger.tile_differs`,
+        `ledger.leaf_corrupt`, Conflict `ledger.rolled_back`.
+        """
+        self._epoch = None
+        async with self._db.tx(SYSTEM) as tx:
+            found = await read_head(tx, lock=True)
+            prove_head(found, self._key)  # 1
+            epoch = found.epoch + 1
+            if not await tx.run(head.update().where(head.c.epoch == found.epoch).values(epoch=epoch)):  # 2
+                raise fenced()
+        async with self._db.view(SYSTEM) as view:
+            found = await read_head(view)
+            await self._publisher.repair(view, found)  # 3
+        self._epoch = epoch
+        self._seen = found.size
+        await self._publish(found, first=True)  # 4, 5
+        return found
+
+    async def step(self) -> Sequenced:
+        """Sequence one batch and publish it; also publishes what an earlier step could not.
+
+        Raises Conflict `ledger.fenced`, `ledger.rolled_back`, Unavailable (try again), Internal (call somebody).
+        """
+        if self._epoch is None:
+            raise fenced()
+        async with self._db.view(SYSTEM) as view:
+            found = await read_head(view)
+            waiting = await view.value(sa.select(leaves.c.seq).where(leaves.c.idx.is_(None)).limit(1))
+        added = 0
+        if waiting is not None and found.size - found.published_size < MAX_UNPUBLISHED:
+            async with self._db.tx(SYSTEM) as tx:
+                found, added = await self._sequence(tx, self._epoch)
+        if found.size < self._seen:
+            self._epoch = None
+            raise Internal(
+                "ledger.shrunk", "透明日志变短了，停止签名。", "The ledger shrank; signing has stopped."
+            )
+        self._seen = found.size
+        if found.published_size != found.size:
+            await self._publish(found)
+        return Sequenced(added, found.size)
+
+    async def run(
+        self,
+        stop: asyncio.Event,
+        *,
+        every: float = 0.5,
+        on_trouble: Callable[[HubError], None],
+        held: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Step until told to stop, until the lock is no longer `held`, or until another takes the office.
+
+        Trouble is told and tried again, slower each time up to 10 s: it recovers without a restart. `every`:
+        seconds between looks at the queue while it is empty.
+        """
+        wait = every
+        while not stop.is_set() and held():
+            try:
+                if self._epoch is None:
+                    await self.take_office()
+                done = await self.step()
+                wait = 0.0 if done.added == self._batch else every
+            except HubError as refused:
+                on_trouble(refused)
+                if refused.code == "ledger.fenced":
+                    return
+                wait = min(max(wait * 2, every), 10.0)
+            except Exception as error:
+                # A surprise must stop neither the business nor the ledger; only its type is told.
+                on_trouble(Internal("ledger.unexpected", "日志排序出现意外错误。", type(error).__name__))
+                wait = 10.0
+            await pause(stop, wait)
+
+    async def _sequence(self, tx: Tx, epoch: int) -> tuple[Head, int]:
+        """One transaction of the database.
+
+        1. The head is locked, still ours, not shorter than we have seen, and its own signature holds.
+        2. Time has not gone backwards. 3. Pending leaves in the order of the database's number; each is hashed
+        again from its stored bytes. 4. Indices. 5. The head is compared and swapped, signed checkpoint included.
+        """
+        found = await read_head(tx, lock=True)  # 1
+        if found.epoch != epoch:
+            self._epoch = None
+            raise fenced()
+        prove_head(found, self._key)
+        if found.size < self._seen:
+            return found, 0
+        if tx.now < found.signed_at:  # 2
+            raise Unavailable(
+                "ledger.clock_backwards",
+                "系统时钟倒退，暂停签名。",
+                "The clock went backwards; signing waits until it has caught up.",
+                next_zh="请检查时间同步。",
+                next_en="Check the time synchronisation.",
+            )
+        edge, indexed = await self._extend(tx, found)  # 3
+        if not indexed:
+            return found, 0
+        await tx.conn.execute(  # 4
+            leaves.update()
+            .where(leaves.c.seq == sa.bindparam("at"), leaves.c.idx.is_(None))
+            .values(idx=sa.bindparam("place")),
+            indexed,
+        )
+        given = await tx.value(sa.select(sa.func.count()).where(leaves.c.idx >= found.size))
+        if given != len(indexed):
+            raise Internal(
+                "ledger.index_taken", "日志序号冲突。", "Indices were given to other leaves before."
+            )
+        note = str(sign_checkpoint(Checkpoint(self._origin, edge.size, edge.root()), self._signer, self._key))
+        swapped = await tx.run(  # 5
+            head.update()
+            .where(head.c.epoch == epoch, head.c.size == found.size, head.c.root == found.root)
+            .values(
+                size=edge.size,
+                root=edge.root(),
+                frontier=edge.to_bytes(),
+                checkpoint=note,
+                signed_at=tx.now,
+            )
+        )
+        if not swapped:
+            self._epoch = None
+            raise fenced()
+        new = Head(found.origin, edge.size, edge.root(), edge, epoch, note, tx.now, found.published_size)
+        return new, len(indexed)
+
+    async def _extend(self, tx: Tx, found: Head) -> tuple[Frontier, list[dict[str, int]]]:
+        edge = found.frontier.copy()
+        indexed: list[dict[str, int]] = []
+        rows = await tx.all(
+            sa.select(leaves.c.seq, leaves.c.data, leaves.c.leaf_hash)
+            .where(leaves.c.idx.is_(None))
+            .order_by(leaves.c.seq)
+            .limit(self._batch)
+        )
+        for row in rows:
+            if leaf_hash(row.data) != row.leaf_hash:
+                raise Internal(
+                    "ledger.pending_corrupt",
+                    f"待编号记录 {row.seq} 已损坏，停止签名。",
+                    f"The pending leaf with number {row.seq} is damaged; signing has stopped.",
+                    seq=row.seq,
+                )
+            indexed.append({"at": row.seq, "place": edge.size})
+            edge.append(row.leaf_hash)
+        return edge, indexed
+
+    async def _publish(self, found: Head, *, first: bool = False) -> None:
+        async with self._db.view(SYSTEM) as view:
+            written = await self._publisher.write_tiles(view, found)
+        if first:
+            await self._publisher.agree_with_published(found)
+        if self._epoch is None:
+            raise fenced()
+        async with self._db.tx(SYSTEM) as tx:
+            # Before the checkpoint: a sequencer that lost its office must not put an older one over a newer.
+            if (await read_head(tx)).epoch != self._epoch:
+                raise fenced()
+        await self._publisher.put_checkpoint(found)
+        async with self._db.tx(SYSTEM) as tx:
+            await mark_published(tx, size=found.size, epoch=self._epoch)
+        await self._publisher.sweep(written)
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Wait so many seconds, or less when told to stop."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
