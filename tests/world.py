@@ -251,8 +251,6 @@ class World:
         allowed = caps(self.items[case.item_code])
         said = {
             "type": "certificate_verification",
-            "locations": [AUDIENCE],
-            "actions": ["verify", "read"],
             "item_code": case.item_code,
             "case_id": case.public_id,
             "purpose": "points-enrolment",

@@ -28,6 +28,7 @@ from hub.ledger.append import commit_event
 from hub.registry.keys import history
 from hub.registry.types import CertificateType
 from hub.store.tx import Tx, View
+from keys.public import PublicKey
 
 MAX_DISCLOSURES = 64
 
@@ -101,7 +102,7 @@ async def _shown(
     parts = sdjwt.parse(token)
     unverified = jws.split(parts.issuer_jwt)
     department = str(unverified.payload.get("iss", "")).rpartition("/dept/")[2]
-    keys = {key.kid: jws.public_key(dict(key.jwk)) for key in await history(tx, department)}
+    keys = {key.kid: PublicKey.from_jwk(key.jwk) for key in await history(tx, department)}
     key = keys.get(str(unverified.header.get("kid", "")))
     if key is None:
         raise _refused(number, "issuer_unknown")

@@ -24,6 +24,7 @@ from hub.registry.departments import get as department_of
 from hub.registry.keys import DepartmentKey, history
 from hub.registry.types import CertificateType
 from hub.store.tx import View
+from keys.public import PublicKey
 
 CHECK_WORDS: dict[str, tuple[str, str]] = {
     "read": ("格式完整", "Complete and well formed"),
@@ -72,7 +73,7 @@ async def check(view: View, *, token: str, types: Mapping[str, CertificateType])
         return no("issuer", Outcome.ISSUER_UNKNOWN, "issuer.key_unknown")  # 2
     done.append(("issuer", True))
     try:
-        signed = jws.verify(parts.issuer_jwt, typ=sdjwt.TYP, key=jws.public_key(dict(key.jwk)))
+        signed = jws.verify(parts.issuer_jwt, typ=sdjwt.TYP, key=PublicKey.from_jwk(key.jwk))
         claims, _ = sdjwt.process(signed.payload, parts.disclosures)
     except HubError as error:
         return no("signature", Outcome.ALTERED, error.code)  # 3

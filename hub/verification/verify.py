@@ -33,6 +33,7 @@ from hub.store.tx import Tx, View
 from hub.verification import checks
 from hub.verification.model import Ask, Check, PredicateAnswer, Step, Verdict
 from hub.verification.predicates import answer
+from keys.public import PublicKey
 
 STALLED_AFTER = timedelta(hours=4)
 """Without sequencing for this long no new disclosure leaves (DESIGN section 3, rule 11)."""
@@ -175,7 +176,7 @@ async def _answer(
         return [_close(tx, one, one.checks)]
     kind = types[one.ask.type_code]
     helds = await of_holder(tx, subject_id=one.grant.holder, type_code=kind.code, past=True)
-    shown = _to_judge(helds, one.ask.certificate)
+    shown = _to_judge(helds, one.grant.detail.get("identifier") or one.ask.certificate)
     if not shown:
         return [_no_record(tx, one)]
     item = items[one.grant.item_code]
@@ -233,7 +234,7 @@ def signed_claims(token: str, key: DepartmentKey | None) -> Mapping[str, Any] | 
     """All claims of stored bytes when `key` really signed them and the disclosures fit, else None."""
     if key is None:
         return None
-    public = jws.public_key(dict(key.jwk))
+    public = PublicKey.from_jwk(key.jwk)
     try:
         parts = sdjwt.parse(token)
         signed = jws.verify(parts.issuer_jwt, typ=sdjwt.TYP, key=public)
