@@ -65,7 +65,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _integer(text: str) -> int:
     if len(text) > 17 or abs(number := int(text)) > MAX_SAFE_INT:
         raise _json_fault("big_integer", "JSON 整数超出 ±(2^53−1)", "a JSON integer is beyond ±(2^53-1)")
-    return -number if text[0] == "-" else number
+    return number
 
 
 def _real(text: str) -> float:
