@@ -475,6 +475,33 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("bucket", "id", name=op.f("pk_subjects")),
     )
     op.create_table(
+        "work_orders",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("public_id", sa.String(length=43), nullable=False),
+        sa.Column("department", sa.String(length=32), nullable=False),
+        sa.Column("type_code", sa.String(length=48), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("blob_key", sa.String(length=128), nullable=False),
+        sa.Column("blob_sha256", sa.LargeBinary(), nullable=False, comment="of the sealed bytes"),
+        sa.Column("made_by", sa.Uuid(), nullable=False),
+        sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("confirmed_by", sa.Uuid(), nullable=True, comment="another officer than the maker"),
+        sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("signed", sa.Integer(), nullable=True, comment="how many rows became certificates"),
+        sa.Column(
+            "quarantined",
+            sa.Integer(),
+            nullable=True,
+            comment="how many could not, with reasons at the agent",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_work_orders")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_work_orders_public_id")),
+    )
+    op.create_index(op.f("ix_work_orders_department"), "work_orders", ["department"], unique=False)
+    op.create_table(
         "case_scores",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("case_id", sa.Uuid(), nullable=False),
@@ -571,35 +598,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["officer_id"], ["officers.id"], name=op.f("fk_one_time_links_officer_id")),
         sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_one_time_links")),
     )
-    op.create_table(
-        "work_orders",
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("public_id", sa.String(length=43), nullable=False),
-        sa.Column("department", sa.String(length=32), nullable=False),
-        sa.Column("type_code", sa.String(length=48), nullable=False),
-        sa.Column("state", sa.String(length=12), nullable=False),
-        sa.Column("rows", sa.Integer(), nullable=False),
-        sa.Column("blob_key", sa.String(length=128), nullable=False),
-        sa.Column("blob_sha256", sa.LargeBinary(), nullable=False, comment="of the sealed bytes"),
-        sa.Column("made_by", sa.Uuid(), nullable=False),
-        sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("confirmed_by", sa.Uuid(), nullable=True, comment="another officer than the maker"),
-        sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("signed", sa.Integer(), nullable=True, comment="how many rows became certificates"),
-        sa.Column(
-            "quarantined", sa.Integer(), nullable=True, comment="how many could not, with reasons at the agent"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_work_orders")),
-        sa.UniqueConstraint("public_id", name=op.f("uq_work_orders_public_id")),
-    )
-    op.create_index(op.f("ix_work_orders_department"), "work_orders", ["department"], unique=False)
 
 
 def downgrade() -> None:
-    op.drop_index(op.f("ix_work_orders_department"), table_name="work_orders")
-    op.drop_table("work_orders")
     op.drop_table("one_time_links")
     op.drop_table("officer_roles")
     op.drop_table("type_issuers")
@@ -609,6 +610,8 @@ def downgrade() -> None:
     op.drop_table("department_keys")
     op.drop_index(op.f("ix_case_scores_case_id"), table_name="case_scores")
     op.drop_table("case_scores")
+    op.drop_index(op.f("ix_work_orders_department"), table_name="work_orders")
+    op.drop_table("work_orders")
     op.drop_table("subjects")
     op.drop_index("ix_subject_identifiers_subject", table_name="subject_identifiers")
     op.drop_table("subject_identifiers")
