@@ -94,6 +94,11 @@ class _Walk:
         self.seen.add(digest)
         return self.found.get(digest)
 
+    def require_depth(self, path: Path) -> None:
+        """Disclosures inside disclosures count too: the result is no deeper than any JSON that we read."""
+        if len(path) >= jws.MAX_DEPTH:
+            raise refuse("too_deep", "披露项嵌套过深", "disclosures are nested too deeply")
+
     def value(self, value: Any, path: Path) -> Any:
         if isinstance(value, dict):
             return self.object(value, path)
@@ -102,6 +107,7 @@ class _Walk:
         return value
 
     def object(self, value: dict[str, Any], path: Path) -> dict[str, Any]:
+        self.require_depth(path)
         result: dict[str, Any] = {}
         for name, item in value.items():
             if name == "_sd":
@@ -152,6 +158,7 @@ class _Walk:
             result[name] = self.value(item, here)
 
     def array(self, value: list[Any], path: Path) -> list[Any]:
+        self.require_depth(path)
         result: list[Any] = []
         for item in value:
             if not isinstance(item, dict) or "..." not in item:
