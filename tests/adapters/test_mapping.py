@@ -245,7 +245,8 @@ def test_not_integers(cell):
 
 @pytest.mark.parametrize(
     ("cell", "formats", "wanted"),
-    [("20160705", ("%Y%m%d",), "2016-07-05"), (20160705, ("%Y%m%d",), "2016-07-05"), ("2016年7月5日", ("%Y年%m月%d日",), "2016-07-05"),
+    [("20160705", ("%Y%m%d",), "2016-07-05"),
+     (20160705, ("%Y%m%d",), "2016-07-05"), ("2016年7月5日", ("%Y年%m月%d日",), "2016-07-05"),
      ("2016-07-05 00:00:00", ("%Y-%m-%d %H:%M:%S",), "2016-07-05"), (date(2016, 7, 5), (), "2016-07-05"),
      (datetime(2016, 7, 4, 16, 30, tzinfo=UTC), (), "2016-07-05"), (datetime(2016, 7, 5), (), "2016-07-05")],
 )  # fmt: skip
@@ -303,7 +304,10 @@ def test_unknown_codes_are_never_passed_through():
 
 PERMITS = Field(
     "x", kind="list",
-    fields={"kind": Field(codes={"Z": "temporary", "J": "residence"}), "from": Field(kind="date"), "until": Field(kind="date")},
+    fields={
+        "kind": Field(codes={"Z": "temporary", "J": "residence"}),
+        "from": Field(kind="date"), "until": Field(kind="date"),
+    },
 )  # fmt: skip
 
 

@@ -1,0 +1,306 @@
+"""The agent of one department: its configuration, keys and state brought together, and the verbs it offers.
+
+`Agent` is the Python side; `yimen-agent` (module `command`) is the same for a shell.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from adapters import config as configuration
+from adapters import preview as previewing
+from adapters import quarantine as quarantining
+from adapters import sync as syncing
+from adapters.client import HubClient
+from adapters.desk import Desk
+from adapters.mapping import columns_of
+from adapters.model import Config, Dataset
+from adapters.preview import PreviewRow
+from adapters.sign import ref_of
+from adapters.sources import open_source
+from adapters.state import Entry, State
+from adapters.statusbook import StatusBook
+from adapters.sync import SyncReport
+from hub.clock import Clock, now, seconds
+from hub.errors import HubError, NotFound
+from hub.formats import jws
+from keys.errors import KeyFault
+from keys.files import Keyring
+from keys.public import PublicKey
+from keys.signer import Signer
+
+PURPOSES = ("certificate", "status", "client")
+PROOF_TYP = "yimen-key-proof+jwt"
+REF_SECRET = "ref"
+ALARM = timedelta(hours=48)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. `ok` False stops a sync; `zh` and `en` say what was found."""
+
+    name: str
+    ok: bool
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetStatus:
+    """How one dataset stands: certificates, rows in quarantine, open holds, the last complete pass (rows)."""
+
+    dataset: str
+    current: int
+    quarantined: int
+    held: int
+    last_complete_rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the agent stands. `lists` are (uri, version, hours left); `waiting` is what the hub has not acked."""
+
+    datasets: tuple[DatasetStatus, ...]
+    waiting: int
+    free_indices: int
+    lists: tuple[tuple[str, int, int], ...]
+
+
+class Agent:
+    """One department's agent. Use `load`, and `close` when done (or `with`)."""
+
+    def __init__(
+        self, config: Config, keyring: Keyring, state: State, client: HubClient, clock: Clock
+    ) -> None:
+        self.config = config
+        self.keyring = keyring
+        self.state = state
+        self._client = client
+        self._clock = clock
+
+        def signer(purpose: str) -> Signer:
+            return keyring.active(purpose, clock())
+
+        book = StatusBook(state, client, lambda: signer("status"), self._own_status_key, clock)
+        self.desk = Desk(
+            config.agent,
+            state,
+            client,
+            book,
+            lambda: signer("certificate"),
+            keyring.secret(REF_SECRET),
+            clock,
+        )
+
+    @classmethod
+    def load(
+        cls,
+        config_path: str | Path,
+        *,
+        passphrase: str | bytes,
+        transport: httpx.BaseTransport | None = None,
+        clock: Clock = now,
+    ) -> Self:
+        """Read the configuration, open keys and state. Raises ConfigFault, KeyFault."""
+        config = configuration.load(config_path)
+        keyring = Keyring(config.agent.keys, passphrase)
+
+        def client_key() -> Signer:
+            return keyring.active("client", clock())
+
+        client = HubClient(
+            config.agent.hub, config.agent.department, client_key, transport=transport, clock=clock
+        )
+        return cls(config, keyring, State(config.agent.state), client, clock)
+
+    def close(self) -> None:
+        """Close the state file and connections."""
+        self._client.close()
+        self.state.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- the first day ---
+
+    def init(self) -> list[str]:
+        """Make the keys that are missing, one for each purpose. Gives the ids of all keys in force."""
+        kids = []
+        for purpose in PURPOSES:
+            try:
+                kids.append(self.keyring.active(purpose, self._clock()).kid)
+            except KeyFault as fault:
+                if fault.code != "keyring.no_active":
+                    raise
+                kids.append(self.keyring.create(purpose, not_before=self._clock()).kid)
+        return kids
+
+    def enrol(self, code: str) -> list[str]:
+        """Bring the first keys to the hub with a one-time code. Gives the key ids that the hub admitted.
+
+        Each key proves itself for this hub, department, purpose and code; private halves stay here.
+        """
+        self.init()
+        moment = self._clock()
+        offers = []
+        for purpose in PURPOSES:
+            signer = self.keyring.active(purpose, moment)
+            said = {
+                "aud": self.config.agent.hub,
+                "department": self.config.agent.department,
+                "purpose": purpose,
+                "code_sha256": hashlib.sha256(code.encode()).hexdigest(),
+                "iat": seconds(moment),
+            }
+            proof = jws.sign(said, signer, typ=PROOF_TYP)
+            offers.append({"purpose": purpose, "jwk": signer.public.jwk, "proof": proof})
+        answer = self._client.enrol(code, offers)
+        self.state.put("enrolled_at", moment.isoformat())
+        return [str(key.get("kid")) for key in answer.get("keys", []) if isinstance(key, dict)]
+
+    def check(self) -> list[Check]:
+        """Look at everything a sync needs: keys, hub, types, sources, columns, lists. Changes nothing."""
+        found = [self._check_key(purpose) for purpose in PURPOSES]
+        for dataset in self.config.datasets:
+            found.append(self._check_type(dataset))
+            found.append(self._check_source(dataset))
+        present = seconds(self._clock())
+        for known in self.state.lists():
+            left = (known.expires - present) // 3600
+            found.append(
+                Check(
+                    "status_list", left >= ALARM.total_seconds() // 3600,
+                    f"状态列表第 {known.seq} 版还有 {left} 小时到期。",
+                    f"Status list version {known.seq} ends in {left} hours.",
+                )
+            )  # fmt: skip
+        return found
+
+    # --- every day ---
+
+    def preview(self, rows: int = 5, *, dataset: str | None = None) -> list[PreviewRow]:
+        """The first rows of each dataset as they would be signed, masked."""
+        scratch = self.config.agent.state.parent
+        return [
+            row
+            for one in self._datasets(dataset)
+            for row in previewing.preview(self.desk, one, rows, scratch)
+        ]
+
+    def sync(self, *, dataset: str | None = None) -> SyncReport:
+        """Bring the hub up to date; see `adapters.sync`."""
+        return syncing.sync(self.desk, self._datasets(dataset))
+
+    def revoke(self, dataset: str, key: str, reason: str) -> str:
+        """Revoke the certificate of one source key (or ref) now. Gives the certificate id.
+
+        Raises NotFound `agent.no_certificate`.
+        """
+        entry = self._entry(dataset, key)
+        syncing.revoke(self.desk, entry, reason)
+        return entry.certificate_id
+
+    def status(self) -> Status:
+        """How things stand, from the state file alone."""
+        counts = quarantining.counts(self.state)
+        held = quarantining.held(self.state)
+        present = seconds(self._clock())
+        return Status(
+            tuple(
+                DatasetStatus(
+                    one.id,
+                    self.state.count_current(one.id),
+                    sum(rows for dataset, _, rows in counts if dataset == one.id),
+                    sum(hold.dataset == one.id for hold in held),
+                    last[0] if (last := self.state.last_complete(one.id)) else None,
+                )
+                for one in self.config.datasets
+            ),
+            len(self.state.waiting(100_000)),
+            self.state.count_free(),
+            tuple((one.uri, one.seq, max(0, (one.expires - present) // 3600)) for one in self.state.lists()),
+        )
+
+    # --- inside ---
+
+    def _datasets(self, dataset_id: str | None) -> Iterable[Dataset]:
+        if dataset_id is None:
+            return self.config.datasets
+        found = self.config.dataset(dataset_id)
+        if found is None:
+            names = "、".join(one.id for one in self.config.datasets)
+            raise NotFound(
+                "agent.no_dataset", f"配置里没有数据集 {dataset_id}。", "The configuration has no such dataset.",
+                next_zh=f"有：{names}。", next_en=f"There are: {names}.",
+            )  # fmt: skip
+        return (found,)
+
+    def _entry(self, dataset: str, key: str) -> Entry:
+        for ref in (
+            key,
+            ref_of(self.desk.secret, dataset, (key,)),
+            ref_of(self.desk.secret, dataset, tuple(key.split("|"))),
+        ):
+            found = self.state.entry(dataset, ref)
+            if found is not None and found.state == "current":
+                return found
+        raise NotFound(
+            "agent.no_certificate", "这个主键没有有效的证照。", "No certificate stands for this key.",
+            next_zh="多列主键请用 | 连接。", next_en="Join the parts of a key of several columns with |.",
+        )  # fmt: skip
+
+    def _own_status_key(self, kid: str) -> PublicKey:
+        if all(record.kid != kid or record.purpose != "status" for record in self.keyring.inventory()):
+            raise LookupError(kid)
+        return self.keyring.signer(kid).public
+
+    def _check_key(self, purpose: str) -> Check:
+        try:
+            kid = self.keyring.active(purpose, self._clock()).kid
+        except KeyFault as fault:
+            return Check(f"key.{purpose}", False, f"{fault.zh}，请先运行 yimen-agent init。", fault.en)
+        return Check(f"key.{purpose}", True, f"密钥 {kid[:8]}… 可用。", f"Key {kid[:8]}… may sign.")
+
+    def _check_type(self, dataset: Dataset) -> Check:
+        name = f"type.{dataset.type}"
+        try:
+            kind = self.desk.certificate_type(dataset.type)
+        except HubError as fault:
+            return Check(name, False, fault.zh, fault.en)
+        unknown = sorted(set(dataset.claims) - kind.properties)
+        if unknown:
+            return Check(
+                name, False, f"证照类型没有这些字段：{'、'.join(unknown)}。", f"The type has no {unknown}."
+            )
+        return Check(name, True, f"证照类型 {kind.vct}。", f"Certificate type {kind.vct}.")
+
+    def _check_source(self, dataset: Dataset) -> Check:
+        name = f"source.{dataset.id}"
+        try:
+            source = open_source(dataset, self.config.agent.state.parent)
+            try:
+                rows = source.count()
+            finally:
+                source.close()
+        except HubError as fault:
+            return Check(name, False, f"{fault.zh}{fault.next_zh}", f"{fault.en} {fault.next_en}")
+        said = "" if rows is None else f"{rows}"
+        return Check(
+            name, True, f"可读，{len(columns_of(dataset))} 列齐全，行数 {said or '未知'}。",
+            f"Readable, all {len(columns_of(dataset))} columns there, {said or 'unknown'} rows.",
+        )  # fmt: skip
+
+
+def main() -> None:
+    """The `yimen-agent` command."""
+    from adapters.command import app
+
+    app()
