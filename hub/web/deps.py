@@ -52,6 +52,11 @@ class Hub:
         async with self.db.view(actor) as view:
             yield view
 
+    @property
+    def production(self) -> bool:
+        """Whether real people use this hub; everything else is a demonstration and says so on every page."""
+        return bool(self.settings.production)
+
     def signer(self, purpose: str) -> "Signer":
         """The hub's own active key for `purpose`: token, receipt or ledger."""
         return self.keyring.active(purpose, self.clock())

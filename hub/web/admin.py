@@ -1,0 +1,42 @@
+"""How the hub is doing, for operators and administrators: counts and ages, no personal data, each red line with
+a command that helps."""
+
+from typing import Annotated
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from hub.clock import seconds
+from hub.ledger.head import lag
+from hub.registry import departments, keys, officers
+from hub.store.model import outbox
+from hub.web.pages.render import render
+from hub.web.pages.visit import Visit, officer
+
+router = APIRouter(prefix="/admin", include_in_schema=False)
+
+operating = officer("system.operate", "registry.administer")
+
+LAG_ALARM = 10
+"""Seconds that a leaf may wait for its index (DESIGN section 3, rule 11)."""
+
+
+@router.get("")
+async def admin_page(visit: Annotated[Visit, Depends(operating)]) -> Response:
+    """The state of the ledger, the departments and their keys, the officers, and waiting jobs."""
+    async with visit.hub.view(visit.actor) as view:
+        waiting = await lag(view)
+        offices = await departments.all_departments(view)
+        admitted = await keys.history(view)
+        people = await officers.all_officers(view)
+        jobs = await view.value(sa.select(sa.func.count()).select_from(outbox))
+        now = view.now
+    standing = {
+        office.slug: [key for key in admitted if key.department == office.slug and key.stands_at(now)]
+        for office in offices
+    }
+    return render(
+        visit, "admin.html", lag=waiting, lag_alarm=LAG_ALARM, offices=offices, standing=standing, people=people,
+        jobs=jobs, inventory=visit.hub.keyring.inventory(), now=now, seconds=seconds,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Pages: server-rendered, Chinese first, usable without JavaScript, calm and legible for old people."""

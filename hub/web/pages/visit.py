@@ -1,0 +1,316 @@
+"""One request of a browser: its language and size of letters, its session, its form token, the ledger's head.
+
+What a post must pass before a verb is called: (1) it comes from our own page (Sec-Fetch-Site, Origin), (2) it is
+not larger than the door allows, (3) it carries the form token of this session, or of this browser where nobody is
+signed in (double submit). The cookies are HttpOnly, SameSite=Lax, and `__Host-` with Secure under https.
+"""
+
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+from urllib.parse import urlencode, urlsplit
+from uuid import UUID
+
+import sqlalchemy as sa
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hub.actor import PUBLIC, Actor, ActorKind
+from hub.errors import Forbidden, HubError, Malformed, TooLarge, Unauthenticated
+from hub.formats.masking import mask_name
+from hub.ledger.model import head
+from hub.registry import departments, sessions, subjects
+from hub.registry.model import ROLE_LABELS, Role, may
+from hub.store.tx import View
+from hub.web.deps import Hub, hub_of
+
+Language = Literal["zh-CN", "en"]
+
+FORM_BYTES = 64 * 1024
+YEAR = 365 * 24 * 3600
+
+_CITIZEN_MENU = (
+    ("/wallet", "我的证照", "My certificates"),
+    ("/requests", "待我同意", "Waiting for me"),
+    ("/accesses", "谁看过我的证照", "Who looked"),
+)
+_OFFICER_MENU = (
+    ("counter.verify", "/counter", "综合窗口", "Counter"),
+    ("certificates.upload", "/officer", "本部门证照", "Our certificates"),
+    ("certificates.approve", "/officer", "本部门证照", "Our certificates"),
+    ("accesses.search", "/auditor", "审计查询", "Audit"),
+    ("system.operate", "/admin", "平台运行", "System"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHead:
+    """The newest signed checkpoint, as the footer shows it."""
+
+    size: int
+    signed_at: datetime
+
+
+@dataclass(slots=True)
+class Visit:
+    """Everything that a page needs to know about this request; made by `visit_of`, never shared."""
+
+    hub: Hub
+    request: Request
+    lang: Language
+    care: bool
+    browser_token: str
+    session: sessions.Session | None = None
+    actor: Actor = PUBLIC
+    name: str = ""
+    ledger: LedgerHead | None = None
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def t(self, zh: str, en: str) -> str:
+        """The text in the visitor's language."""
+        return en if self.lang == "en" else zh
+
+    @property
+    def brand(self) -> str:
+        """The name of this hub, as its operator set it."""
+        return self.hub.settings.brand_name
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether this hub only plays: every page then says so."""
+        return not self.hub.production
+
+    @property
+    def path(self) -> str:
+        """The path of the request."""
+        return self.request.url.path
+
+    @property
+    def csrf(self) -> str:
+        """The token that every form of this page carries."""
+        return self.session.csrf if self.session else self.browser_token
+
+    @property
+    def signed_in(self) -> bool:
+        """Whether somebody is signed in."""
+        return self.session is not None
+
+    @property
+    def subject_id(self) -> UUID:
+        """The signed-in citizen's id; doors for citizens have made sure that there is one."""
+        if self.actor.subject_id is None:
+            raise _sign_in()
+        return self.actor.subject_id
+
+    def here(self, **changed: str) -> str:
+        """The address of this page with some query members changed; form posts lead back to the page itself."""
+        query = dict(self.request.query_params) | changed
+        return f"{self.path}?{urlencode(query)}" if query else self.path
+
+    def menu(self) -> list[tuple[str, str, str]]:
+        """Where this person may go: (address, Chinese, English)."""
+        if self.actor.kind is ActorKind.CITIZEN:
+            return list(_CITIZEN_MENU)
+        found = [(href, zh, en) for act, href, zh, en in _OFFICER_MENU if may(self.actor.roles, act)]
+        return list(dict.fromkeys(found))
+
+    def who(self) -> str:
+        """Who is signed in, in words: an officer's department and roles, a citizen's masked name."""
+        if self.actor.kind is not ActorKind.OFFICER:
+            return self.name or self.t("本人", "Yourself")
+        roles = [ROLE_LABELS[Role(role)][self.lang == "en"] for role in sorted(self.actor.roles)]
+        return f"{self.name} · {self.t('、', ', ').join(roles)}"
+
+    def set_cookies(self, response: Response) -> None:
+        """Write the cookies that this request changed."""
+        for name, value in self.cookies.items():
+            put_cookie(response, self.hub, name, value, max_age=YEAR)
+
+
+def cookie_name(hub: Hub, name: str) -> str:
+    """`__Host-` binds a cookie to this very host and to https; without https browsers refuse that prefix."""
+    return f"__Host-yimen-{name}" if _https(hub) else f"yimen-{name}"
+
+
+def put_cookie(response: Response, hub: Hub, name: str, value: str, *, max_age: int | None) -> None:
+    """Set one of our cookies: whole host, HttpOnly, SameSite=Lax, Secure under https."""
+    response.set_cookie(
+        cookie_name(hub, name), value, max_age=max_age, path="/", secure=_https(hub), httponly=True, samesite="lax"
+    )
+
+
+def drop_cookie(response: Response, hub: Hub, name: str) -> None:
+    """Take one of our cookies away."""
+    response.delete_cookie(cookie_name(hub, name), path="/", secure=_https(hub), httponly=True, samesite="lax")
+
+
+async def visit_of(request: Request) -> Visit:
+    """The visit of this request, with its session if a living one came along."""
+    visit = bare_visit(request)
+    hub = visit.hub
+    token = request.cookies.get(cookie_name(hub, "session"))
+    async with hub.view(PUBLIC) as view:
+        session = await sessions.lookup(view, token=token) if token else None
+        actor = await sessions.actor_of(view, session) if session else None
+        if session and actor:
+            visit.session, visit.actor = session, actor
+            visit.name = await _name(view, actor, visit.lang)
+        row = await view.first(sa.select(head.c.size, head.c.signed_at))
+    visit.ledger = LedgerHead(row.size, row.signed_at) if row else None
+    request.state.visit = visit
+    if visit.session and visit.session.renew and token:
+        async with hub.tx(visit.actor) as tx:
+            await sessions.touch(tx, token=token)
+    return visit
+
+
+async def _name(view: View, actor: Actor, lang: Language) -> str:
+    if actor.subject_id is not None:
+        face = await subjects.face(view, actor.subject_id)
+        return mask_name(face.name) if face else ""
+    found = await departments.get(view, slug=actor.department or "")
+    return found.name_en if lang == "en" else found.name_zh
+
+
+def bare_visit(request: Request) -> Visit:
+    """A visit without looking into the database: enough for an error page when the database is away."""
+    hub = hub_of(request)
+    cookies: dict[str, str] = {}
+    lang, care = _language(request, hub, cookies), _care(request, hub, cookies)
+    token = request.cookies.get(cookie_name(hub, "form"), "")
+    if len(token) != 43:
+        token = cookies["form"] = secrets.token_urlsafe(32)
+    return Visit(hub, request, lang, care, token, cookies=cookies)
+
+
+async def citizen(request: Request) -> Visit:
+    """The visit of a signed-in citizen; Unauthenticated (a page leads to the login) otherwise."""
+    visit = await visit_of(request)
+    if visit.session is None:
+        raise _sign_in()
+    if visit.actor.kind is not ActorKind.CITIZEN:
+        raise _not_for_you()
+    return visit
+
+
+def officer(*acts: str) -> Callable[[Request], Awaitable[Visit]]:
+    """A dependency that gives the visit of a signed-in officer who may do one of `acts`."""
+
+    async def signed_in_officer(request: Request) -> Visit:
+        visit = await visit_of(request)
+        if visit.session is None:
+            raise _sign_in()
+        if visit.actor.kind is not ActorKind.OFFICER or not _may_any(visit.actor, acts):
+            raise _not_for_you()
+        return visit
+
+    return signed_in_officer
+
+
+def _may_any(actor: Actor, acts: tuple[str, ...]) -> bool:
+    return any(may(actor.roles, act) for act in acts)
+
+
+async def posted(visit: Visit, *, max_bytes: int = FORM_BYTES) -> FormData:
+    """The form that was posted, after the three steps named above; raises before anything is done."""
+    request = visit.request
+    _check_origin(visit)  # 1
+    length = request.headers.get("content-length", "")
+    if not length.isdigit():
+        raise Malformed("form.length_missing", "提交的内容没有标明长度。", "The form does not say how long it is.")
+    if int(length) > max_bytes:  # 2
+        raise TooLarge(
+            "form.too_large",
+            f"提交的内容太大，最多 {max_bytes // 1024} KB。",
+            f"What you sent is too large: at most {max_bytes // 1024} KB.",
+            next_zh="请换一个较小的文件。",
+            next_en="Use a smaller file.",
+        )
+    form = await request.form(max_files=2, max_fields=200)
+    sent = form.get("csrf")
+    if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), visit.csrf.encode()):  # 3
+        raise _forged("form.token_wrong")
+    return form
+
+
+def text(form: FormData, name: str, *, limit: int = 2000) -> str:
+    """One text field, trimmed; empty when missing; Malformed when it is a file or too long."""
+    value = form.get(name, "")
+    if not isinstance(value, str) or len(value) > limit:
+        raise Malformed("form.field_invalid", "有一项内容的格式不对。", "One field of the form is not as it should be.")
+    return value.strip()
+
+
+def safe_next(value: str) -> str:
+    """A path of this site to go on to; anything else becomes the start page (no open redirects)."""
+    parts = urlsplit(value)
+    plain = value.startswith("/") and not value.startswith(("//", "/\\")) and value.isprintable()
+    return value if plain and not parts.scheme and not parts.netloc else "/"
+
+
+def _check_origin(visit: Visit) -> None:
+    headers = visit.request.headers
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise _forged("form.cross_site")
+    origin = headers.get("origin")
+    ours = {urlsplit(visit.hub.settings.public_url).netloc, headers.get("host", "")}
+    if origin is not None and urlsplit(origin).netloc not in ours:
+        raise _forged("form.cross_site")
+
+
+def _https(hub: Hub) -> bool:
+    return str(hub.settings.public_url).startswith("https:")
+
+
+def _language(request: Request, hub: Hub, cookies: dict[str, str]) -> Language:
+    asked = request.query_params.get("lang")
+    if asked in ("zh-CN", "zh", "en"):
+        cookies["lang"] = "en" if asked == "en" else "zh-CN"
+        return "en" if asked == "en" else "zh-CN"
+    kept = request.cookies.get(cookie_name(hub, "lang"))
+    if kept in ("zh-CN", "en"):
+        return "en" if kept == "en" else "zh-CN"
+    first = request.headers.get("accept-language", "zh-CN").split(",")[0].strip().lower()
+    return "en" if first.startswith("en") else "zh-CN"
+
+
+def _care(request: Request, hub: Hub, cookies: dict[str, str]) -> bool:
+    asked = request.query_params.get("care")
+    if asked in ("0", "1"):
+        cookies["care"] = asked
+        return asked == "1"
+    return request.cookies.get(cookie_name(hub, "care")) == "1"
+
+
+def _sign_in() -> HubError:
+    return Unauthenticated(
+        "session.none",
+        "您还没有登录，或者登录已经到时间。",
+        "You are not signed in, or your sign-in has ended.",
+        next_zh="请登录后再试。",
+        next_en="Sign in and try again.",
+    )
+
+
+def _not_for_you() -> HubError:
+    return Forbidden(
+        "page.not_for_you",
+        "您现在的身份不能使用这个页面。",
+        "The identity you are signed in with may not use this page.",
+        next_zh="请退出后换一个身份登录，或联系本单位管理员。",
+        next_en="Sign out and use another identity, or ask your administrator.",
+    )
+
+
+def _forged(code: str) -> HubError:
+    return Forbidden(
+        code,
+        "这次提交不是从本站页面发出的，或页面已经过期，因此没有办理。",
+        "This was not sent from a page of ours, or the page was too old; nothing was done.",
+        next_zh="请回到页面重新打开后再提交。",
+        next_en="Open the page again and send it once more.",
+    )

@@ -1,0 +1,238 @@
+"""The closed lists of words that people read: states, outcomes, bases, roles, each with an icon and a tone.
+
+Status is always word + icon + colour, never colour alone (WCAG 1.4.1). A code that is not in a list is shown as
+the code: nothing is hidden because somebody forgot a word.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+
+from hub.access.model import Outcome
+from hub.cases.model import CaseState
+from hub.certificates.find import STATUS_WORDS, StatusWord
+from hub.certificates.workorders import OrderState
+from hub.clock import SHANGHAI, civil_day
+from hub.consent.model import Basis
+from hub.formats.masking import mask_by
+from hub.registry.model import DepartmentState, KeyPurpose
+from hub.registry.types import CertificateType
+from hub.verification.model import STEP_WORDS, CheckResult
+
+Tone = Literal["ok", "warn", "bad", "mute", "info"]
+Icon = Literal["check", "cross", "pause", "clock", "dots", "minus", "info", "eye", "lock", "paper", "person"]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One state in both languages, with the icon and the tone it always comes with."""
+
+    zh: str
+    en: str
+    icon: Icon
+    tone: Tone
+
+
+_LOOKS_OF_STATUS: dict[StatusWord, tuple[Icon, Tone]] = {
+    StatusWord.VALID: ("check", "ok"),
+    StatusWord.EXPIRING: ("clock", "warn"),
+    StatusWord.EXPIRED: ("cross", "bad"),
+    StatusWord.SUSPENDED: ("pause", "warn"),
+    StatusWord.REVOKED: ("cross", "bad"),
+    StatusWord.SUPERSEDED: ("minus", "mute"),
+    StatusWord.OUTDATED: ("clock", "warn"),
+    StatusWord.UNKNOWN: ("dots", "mute"),
+}
+
+STATUS: dict[str, Word] = {
+    word: Word(*STATUS_WORDS[word], icon, tone) for word, (icon, tone) in _LOOKS_OF_STATUS.items()
+}
+
+USABLE = frozenset({StatusWord.VALID, StatusWord.EXPIRING, StatusWord.OUTDATED, StatusWord.UNKNOWN})
+"""Certificates whose printed face may be taken away: not a revoked, suspended, expired or replaced one."""
+
+OUTCOMES: dict[str, Word] = {
+    Outcome.ACCEPTED: Word("可采信", "Can be relied on", "check", "ok"),
+    Outcome.REFUSED: Word("不可采信", "Cannot be relied on", "cross", "bad"),
+    Outcome.UNDECIDED: Word("暂无法核验", "Cannot be checked now", "dots", "warn"),
+    Outcome.NO_RECORD: Word("发证部门没有记录", "The issuer has no record", "minus", "mute"),
+}
+
+LOOKS: dict[str, Word] = {
+    Outcome.ACCEPTED: Word("已查看", "Seen", "eye", "info"),
+    Outcome.REFUSED: Word("被拒绝，没有看到", "Refused, nothing was seen", "lock", "ok"),
+    Outcome.UNDECIDED: Word("未能核验，没有看到", "Could not be checked, nothing was seen", "dots", "mute"),
+    Outcome.NO_RECORD: Word("没有记录，没有看到", "No record, nothing was seen", "minus", "mute"),
+}
+
+CHECKS: dict[str, Word] = {
+    CheckResult.PASSED: Word("通过", "Passed", "check", "ok"),
+    CheckResult.FAILED: Word("未通过", "Failed", "cross", "bad"),
+    CheckResult.UNDECIDED: Word("暂时无法判断", "Undecided", "dots", "warn"),
+    CheckResult.NOT_NEEDED: Word("不需要", "Not needed", "minus", "mute"),
+}
+
+AUDIT: dict[str, Word] = {
+    Outcome.ACCEPTED: Word("已提供", "Disclosed", "eye", "info"),
+    Outcome.REFUSED: Word("已拒绝", "Refused", "lock", "bad"),
+    Outcome.UNDECIDED: Word("未能核验", "Undecided", "dots", "warn"),
+    Outcome.NO_RECORD: Word("没有登记", "Nothing registered", "minus", "mute"),
+}
+
+CONSENT: dict[str, Word] = {
+    "pending": Word("等申请人决定", "Waiting for the applicant", "clock", "info"),
+    "approved": Word("申请人已同意", "The applicant agreed", "check", "ok"),
+    "refused": Word("申请人不同意", "The applicant refused", "cross", "bad"),
+    "expired": Word("请求已过期", "The request expired", "clock", "mute"),
+    "withdrawn": Word("申请人已收回同意", "The applicant withdrew", "cross", "bad"),
+}
+
+MATERIAL: dict[str, Word] = {
+    "open": Word("待核验", "To be verified", "dots", "mute"),
+    "held": Word("已核验，免提交", "Verified, not needed", "check", "ok"),
+    "bring": Word("请出示原件", "Look at the original", "paper", "warn"),
+}
+
+CASES: dict[str, tuple[str, str]] = {
+    CaseState.OPEN: ("已开立", "open"),
+    CaseState.GATHERED: ("材料齐备", "gathered"),
+    CaseState.SCORED: ("已评分", "scored"),
+    CaseState.CLOSED: ("已办结", "closed"),
+}
+
+ORDERS: dict[str, Word] = {
+    OrderState.MADE: Word("待复核", "To be confirmed", "clock", "warn"),
+    OrderState.CONFIRMED: Word("待代理程序取走", "Waits for the agent", "clock", "info"),
+    OrderState.FETCHED: Word("代理程序正在签名", "The agent is signing", "dots", "info"),
+    OrderState.DONE: Word("已完成", "Done", "check", "ok"),
+    OrderState.REFUSED: Word("已退回", "Refused", "cross", "bad"),
+}
+
+KEYS: dict[str, tuple[str, str]] = {
+    KeyPurpose.CERTIFICATE: ("证照签名密钥", "Certificate key"),
+    KeyPurpose.STATUS: ("状态列表密钥", "Status list key"),
+    KeyPurpose.CLIENT: ("接口密钥", "Client key"),
+}
+
+DEPARTMENTS: dict[str, Word] = {
+    DepartmentState.ACTIVE: Word("在用", "Active", "check", "ok"),
+    DepartmentState.SUSPENDED: Word("已暂停", "Suspended", "pause", "warn"),
+}
+
+WITHIN: dict[bool, Word] = {
+    True: Word("没有超出授权", "Within the grant", "check", "ok"),
+    False: Word("超出授权", "Beyond the grant", "cross", "bad"),
+}
+
+PROVED = Word("证明成立", "The proof holds", "check", "ok")
+
+STEPS: dict[str, tuple[str, str]] = {str(step): pair for step, pair in STEP_WORDS.items()}
+
+BASES: dict[str, tuple[str, str]] = {
+    Basis.HOLDER: ("本人同意", "The holder's own consent"),
+    Basis.DELEGATE: ("受委托人同意", "Consent by a delegate"),
+    Basis.GUARDIAN: ("监护人同意", "Consent by a guardian"),
+    Basis.LEGAL_REPRESENTATIVE: ("法定代表人或经办人同意", "Consent by the legal representative or agent"),
+    Basis.OFFICE_POWER: ("依职能查验", "Office power"),
+}
+
+ID_TYPES: dict[str, tuple[str, str]] = {
+    "111": ("居民身份证", "Resident identity card"),
+    "001": ("统一社会信用代码", "Unified social credit code"),
+    "birth": ("出生医学证明编号", "Birth certificate number"),
+}
+
+
+_REASONS: dict[str, tuple[str, str]] = {
+    "grant.withdrawn": ("您已收回同意", "you had withdrawn the consent"),
+    "grant.spent": ("同意的次数已用完", "all uses were taken"),
+    "grant.expired": ("同意已到期", "the consent had ended"),
+    "grant.other_verifier": ("同意给的是另一个部门", "the consent names another department"),
+    "token.other_verifier": ("凭证是发给另一个部门的", "the token was given to another department"),
+    "token.grant_unknown": ("凭证里的同意不存在", "the consent named does not exist"),
+    "coverage.not_granted": ("要看的内容超出了同意的范围", "more was asked than was granted"),
+    "status.revoked": ("证照已被发证部门撤销", "revoked by its issuer"),
+    "status.suspended": ("证照已被发证部门暂停", "suspended by its issuer"),
+    "status.superseded": ("证照已被新证照取代", "superseded by a newer one"),
+    "status.stale": ("状态列表太旧，无法判断", "the status list was too old to tell"),
+    "status.missing": ("没有可用的状态列表", "there was no status list"),
+    "validity.expired": ("证照已过有效期", "the certificate had expired"),
+    "validity.not_yet": ("证照尚未生效", "the certificate was not valid yet"),
+    "validity.outdated": ("数据太旧，需要更新", "the data was too old"),
+    "signature.invalid": ("签名与内容不符", "the signature did not fit"),
+    "holder.not_the_applicant": ("证照不是申请人的", "not the applicant's certificate"),
+    "certificate.none_registered": ("没有登记过这类证照", "nothing of this type is registered"),
+    "guardian.proved": ("已证明监护关系", "guardianship proved"),
+}
+
+
+def reason(code: str) -> tuple[str, str]:
+    """Why a look ended as it did; a check without words of its own is named by its code."""
+    return _REASONS.get(code, (f"核验未通过（{code}）", f"a check did not pass ({code})"))
+
+
+def when(moment: datetime, lang: str) -> str:
+    """An instant on the clock of Shanghai: 2026年11月23日 09:30."""
+    local = moment.astimezone(SHANGHAI)
+    return f"{local:%Y年%m月%d日 %H:%M}" if lang.startswith("zh") else f"{local:%Y-%m-%d %H:%M}"
+
+
+def day(value: date, lang: str) -> str:
+    """A civil day: 2026年11月23日."""
+    return f"{value:%Y年%m月%d日}" if lang.startswith("zh") else value.isoformat()
+
+
+def last_day(until: datetime, lang: str) -> str:
+    """The last day on which something is valid that ends at `until` (a midnight in Shanghai ends the day before)."""
+    return day(civil_day(until - timedelta(seconds=1)), lang)
+
+
+def claim_value(kind: CertificateType, path: tuple[str | int | None, ...], value: object, lang: str) -> str:
+    """A claim in words: coded values by name, lists joined, holders' id types spelled out."""
+    if path and path[0] == "holders" and path[-1] == "id_type" and str(value) in ID_TYPES:
+        return ID_TYPES[str(value)][0 if lang.startswith("zh") else 1]
+    if path and path[0] == "holders" and path[-1] == "role":
+        for role in kind.roles:
+            if role.role == value:
+                return role.display.get(lang, role.display["zh-CN"])
+    if isinstance(value, list):
+        mark = "；" if lang.startswith("zh") else "; "
+        return mark.join(claim_value(kind, (*path, None), item, lang) for item in value)
+    if isinstance(value, dict):
+        return "，".join(
+            f"{kind.claim_label((*path, key), lang)} {claim_value(kind, (*path, key), item, lang)}"
+            for key, item in value.items()
+        )
+    return kind.value_label(path, value, lang)
+
+
+def disclosed(kind: CertificateType, claims: Mapping[str, Any], lang: str) -> list[tuple[str, str]]:
+    """What a verifier was shown, line by line: holders first, then the type's claims in the order of its file."""
+    lines = []
+    for holder in claims.get("holders", []):
+        for name in ("name", "id_type", "id_no", "role"):
+            if name in holder:
+                path = ("holders", None, name)
+                lines.append((kind.claim_label(path, lang), claim_value(kind, path, holder[name], lang)))
+    for info in kind.claims:
+        if len(info.path) == 1 and info.path[0] in claims:
+            value = claim_value(kind, info.path, claims[str(info.path[0])], lang)
+            lines.append((kind.claim_label(info.path, lang), value))
+    return lines
+
+
+def masked(kind: CertificateType, path: tuple[str | int | None, ...], value: object, lang: str) -> str:
+    """A claim as a list may show it: masked as its type says, on whole characters."""
+    rule = kind.mask(path)
+    if rule != "none":
+        return mask_by(rule, str(value))
+    if isinstance(value, list):
+        mark = "；" if lang.startswith("zh") else "; "
+        return mark.join(masked(kind, (*path, None), item, lang) for item in value)
+    if isinstance(value, dict):
+        return "，".join(
+            f"{kind.claim_label((*path, key), lang)} {masked(kind, (*path, key), item, lang)}"
+            for key, item in value.items()
+        )
+    return claim_value(kind, path, value, lang)

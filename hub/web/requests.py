@@ -1,0 +1,79 @@
+"""The citizen decides about a request: reads it in plain words, ticks what is optional, agrees or refuses."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import RedirectResponse, Response
+
+from hub.catalogue.items import ClaimPath
+from hub.clock import from_seconds
+from hub.consent import approve
+from hub.consent.approve import ConsentRequest
+from hub.consent.model import RequestState
+from hub.errors import Malformed
+from hub.formats.masking import mask_name
+from hub.registry import subjects
+from hub.web.pages.render import render
+from hub.web.pages.visit import Visit, citizen, posted, text
+from hub.web.wallet import office_names
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/requests")
+async def requests_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
+    """The requests that wait for this person."""
+    hub = visit.hub
+    async with hub.view(visit.actor) as view:
+        waiting = await approve.pending(view, items=hub.items, types=hub.types)
+        offices = await office_names(view)
+    return render(visit, "requests.html", waiting=waiting, offices=offices)
+
+
+@router.get("/requests/{public_id}")
+async def request_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> Response:
+    """One request: who, for what, which fields and why, how often and until when, and what they will not see."""
+    hub = visit.hub
+    async with hub.view(visit.actor) as view:
+        asked = await approve.show(view, public_id=public_id, items=hub.items, types=hub.types)
+        offices = await office_names(view)
+        people = {part.holder: await subjects.face(view, part.holder) for part in asked.parts}
+        late = asked.expires_at <= view.now
+    names = {holder: mask_name(face.name) if face else "" for holder, face in people.items()}
+    return render(
+        visit, "request.html", asked=asked, offices=offices, names=names, types=hub.types,
+        open=asked.state is RequestState.PENDING and not late,
+        until=from_seconds(min(part.detail.valid_until for part in asked.parts)),
+    )  # fmt: skip
+
+
+@router.post("/requests/{public_id}")
+async def decide(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> Response:
+    """Agree or refuse. What is not ticked is not granted; required fields come with agreeing."""
+    form = await posted(visit)
+    decision, hub = text(form, "decision"), visit.hub
+    ticked = {value for value in form.getlist("field") if isinstance(value, str)}
+    async with hub.tx(visit.actor) as tx:
+        if decision == "agree":
+            asked = await approve.show(tx, public_id=public_id, items=hub.items, types=hub.types)
+            await approve.approve(
+                tx, public_id=public_id, chosen=_chosen(asked, ticked), items=hub.items, types=hub.types
+            )
+        elif decision == "refuse":
+            await approve.refuse(tx, public_id=public_id)
+        else:
+            raise Malformed("form.field_invalid", "没有选择同意或不同意。", "Neither agree nor refuse was chosen.")
+    return RedirectResponse(f"/requests/{public_id}", status_code=303)
+
+
+def _chosen(asked: ConsentRequest, ticked: set[str]) -> list[dict[str, list[ClaimPath]]]:
+    """Per part, the required fields and those optional ones whose box ("part.type.field") was ticked."""
+    return [
+        {
+            ask.type_code: [
+                field.path for f, field in enumerate(ask.fields) if field.required or f"{p}.{t}.{f}" in ticked
+            ]
+            for t, ask in enumerate(part.types)
+        }
+        for p, part in enumerate(asked.parts)
+    ]
