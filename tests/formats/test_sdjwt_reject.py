@@ -368,7 +368,7 @@ def test_a_long_chain_of_disclosures_does_not_exhaust_the_stack():
 def test_depth_counts_across_disclosures():
     """What comes out is never nested deeper than what we would read back."""
     value: object = {"_sd": [digest(NAME)]}
-    for _ in range(30):
+    for _ in range(29):
         value = [value]
     for extra, fine in ((value, True), ([value], False)):
         outer = disclosure("s", "a", extra)
