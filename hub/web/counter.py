@@ -14,7 +14,6 @@ from starlette.responses import RedirectResponse, Response
 from hub.access.model import Outcome
 from hub.actor import Actor
 from hub.cases.open import Case, of_department, open_case, readable
-from hub.cases.scheme import load_schemes
 from hub.cases.score import latest, score_case
 from hub.catalogue.items import ClaimPath, ServiceItem
 from hub.clock import seconds
@@ -149,7 +148,7 @@ async def score_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) ->
         case = await readable(tx, public_id)
         asked = await requests_of(tx, case_id=public_id)
         shown = await kept(tx, key=_key(case, asked)) if _standing(asked) else None
-        scheme = load_schemes().get(visit.hub.items[case.item_code].scheme or "")
+        scheme = visit.hub.schemes.get(visit.hub.items[case.item_code].scheme or "")
         if shown is None or scheme is None:
             raise Conflict(
                 "counter.nothing_to_score",

@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from hub.actor import Actor
 from hub.catalogue.items import ServiceItem
+from hub.cases.scheme import Scheme
 from hub.clock import Clock
 from hub.registry.types import CertificateType
 from hub.store.tx import Database, Tx, View
@@ -39,6 +40,7 @@ class Hub:
     keyring: "Keyring"
     types: Mapping[str, CertificateType]
     items: Mapping[str, ServiceItem]
+    schemes: Mapping[str, Scheme]
 
     @asynccontextmanager
     async def tx(self, actor: Actor) -> AsyncIterator[Tx]:

@@ -9,20 +9,6 @@ from hub.web.pages.visit import Visit, bare_visit
 
 _API = ("/v1/", "/oauth/", "/.well-known/")
 
-STATUS: dict[str, int] = {
-    "malformed": 400,
-    "unauthenticated": 401,
-    "forbidden": 403,
-    "not_found": 404,
-    "conflict": 409,
-    "gone": 410,
-    "too_large": 413,
-    "unprocessable": 422,
-    "too_many": 429,
-    "unavailable": 503,
-    "internal": 500,
-}
-
 TITLES: dict[str, tuple[str, str]] = {
     "malformed": ("提交的内容看不懂", "We could not read what was sent"),
     "unauthenticated": ("请先登录", "Please sign in"),

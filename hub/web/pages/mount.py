@@ -16,8 +16,9 @@ from hub.ids import public_token
 from hub.web import accesses, admin, auditor, counter, login, officer, requests, verify, wallet
 from hub.web.deps import Hub
 from hub.web.login import provider_of
-from hub.web.pages.errors import STATUS, error_page, wants_page
+from hub.web.pages.errors import error_page, wants_page
 from hub.web.pages.render import STATIC
+from hub.web.problems import STATUS
 
 Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 Message = MutableMapping[str, Any]
