@@ -31,6 +31,7 @@ JOBS = {
     "render": "hub.paper.render",
     "inspect": "hub.paper.read",
     "qr": "hub.paper.qr",
+    "seal": "hub.paper.seal",
 }
 """Name of a job -> module with `job(data: bytes) -> JSON value`, imported in the child only."""
 

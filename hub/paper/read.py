@@ -177,7 +177,7 @@ def _codes(page: Any, scale: float) -> list[str]:
 
 
 def _pdf(data: bytes) -> Inspection:
-    fault = _ends(data)  # 1.
+    fault = ends(data)  # 1.
     with mupdf.open(stream=data, filetype="pdf") as document:
         if document.needs_pass or document.metadata.get("encryption"):  # 2.
             return Inspection("pdf", Outcome.PASSWORD, "encrypted")
@@ -193,7 +193,8 @@ def _pdf(data: bytes) -> Inspection:
     return Inspection("pdf", Outcome.FOUND, sd_jwt=token, qr=tuple(codes), **found)
 
 
-def _ends(data: bytes) -> str:
+def ends(data: bytes) -> str:
+    """What is wrong with the first and last bytes of a PDF: `leading_bytes`, `truncated`, `trailing_bytes`, or ""."""
     end = data.rfind(b"%%EOF")
     if not data.startswith(b"%PDF-"):
         return "leading_bytes"
@@ -223,7 +224,14 @@ def _contents(document: Any, names: list[str]) -> str:
 
 
 def _objects(document: Any) -> Iterator[str]:
-    return (document.xref_object(xref, compressed=True) for xref in range(1, document.xref_length()))
+    for xref in range(1, document.xref_length()):
+        try:
+            yield document.xref_object(xref, compressed=True)
+        except RuntimeError as fault:
+            if "cannot find object in xref" not in str(
+                fault
+            ):  # a hole, as an update leaves it: reads as null
+                raise
 
 
 def _is_sealed(document: Any) -> bool:
