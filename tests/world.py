@@ -17,18 +17,18 @@ from parts import FixedClock
 from registry.makers import AUDIENCE, credit, key_proof, resident
 
 from hub.actor import SYSTEM, Actor, ActorKind
-from hub.catalogue.items import ServiceItem, caps, load_items
 from hub.cases.open import Case, open_case
-from hub.certificates import status
+from hub.catalogue.items import ServiceItem, caps, load_items
+from hub.certificates import indices, status
 from hub.certificates.find import by_public_id
 from hub.certificates.model import StatusEvent
 from hub.certificates.register import Registered, Source, Supersession, register
 from hub.clock import civil_day, day_start, seconds
 from hub.consent import approve, request
 from hub.consent.model import Grant
+from hub.consent.token import sign_token
 from hub.formats import sdjwt, statuslist
 from hub.formats.authorization import AccessToken, Detail, check_access_token
-from hub.consent.token import sign_token
 from hub.registry import departments, keys, subjects
 from hub.registry.types import CertificateType, load_types
 from hub.store.seal import Vault
@@ -40,6 +40,7 @@ from keys.signer import LocalSigner, generate
 TYPES = load_types()
 ITEMS = load_items()
 SCHOOL = "441900-edu-points-enrolment"
+
 
 @dataclass(frozen=True)
 class Person:
@@ -68,7 +69,7 @@ class TestDepartment:
 
     def sign_list(self, uri: str, changes: Mapping[int, int], now: int) -> str:
         """The next version of a list with these entries changed; remembered when `accepted` is called."""
-        current = self.lists.setdefault(uri, statuslist.StatusList(2, status.LIST_SIZE))
+        current = self.lists.setdefault(uri, statuslist.StatusList(2, indices.LIST_SIZE))
         seq, previous = self.seqs.get(uri, (0, None))
         return statuslist.sign_token(
             current.with_changes(changes),
@@ -83,7 +84,7 @@ class TestDepartment:
 
     def accepted(self, uri: str, token: str) -> None:
         """The hub took the list: it is the base of the next one."""
-        self.lists[uri] = statuslist.read_bits(token, max_size=status.LIST_SIZE)
+        self.lists[uri] = statuslist.read_bits(token, max_size=indices.LIST_SIZE)
         self.seqs[uri] = (self.seqs.get(uri, (0, None))[0] + 1, hashlib.sha256(token.encode()).hexdigest())
 
 
@@ -124,7 +125,11 @@ class World:
             made = TestDepartment(slug, generate(), generate(), generate())
             async with self.tx() as tx:
                 await departments.add(
-                    tx, slug=slug, uscc=credit(100 + len(self.departments)), name_zh=f"部门{slug}", name_en=slug
+                    tx,
+                    slug=slug,
+                    uscc=credit(100 + len(self.departments)),
+                    name_zh=f"部门{slug}",
+                    name_en=slug,
                 )
                 code = await keys.make_enrolment_code(tx, department=slug, made_by="a", approved_by="b")
                 code_sha256 = hashlib.sha256(code.encode()).hexdigest()
@@ -132,7 +137,9 @@ class World:
                     {
                         "purpose": purpose,
                         "jwk": signer.public.jwk,
-                        "proof": key_proof(signer, purpose, self.clock, department=slug, code_sha256=code_sha256),
+                        "proof": key_proof(
+                            signer, purpose, self.clock, department=slug, code_sha256=code_sha256
+                        ),
                     }
                     for purpose, signer in (
                         ("certificate", made.certificate),
@@ -160,7 +167,7 @@ class World:
         """A reserved status index; the first version of a new list is signed and pushed on the way."""
         if not department.free:
             async with self.tx(self.acting(department)) as tx:
-                got = await status.reserve(tx, count=8, base_url=AUDIENCE)
+                got = await indices.reserve(tx, count=8, base_url=AUDIENCE)
                 for head in got.lists:
                     if head.seq == 0:
                         token = department.sign_list(head.uri, {}, seconds(self.clock()))
@@ -279,7 +286,8 @@ class World:
         async with self.tx(await self.citizen(person)) as tx:
             shown = await approve.show(tx, public_id=public_id, items=self.items, types=self.types)
             chosen = [
-                {ask.type_code: [one.path for one in ask.fields] for ask in part.types} for part in shown.parts
+                {ask.type_code: [one.path for one in ask.fields] for ask in part.types}
+                for part in shown.parts
             ]
             return await approve.approve(
                 tx, public_id=public_id, chosen=chosen, items=self.items, types=self.types

@@ -68,7 +68,9 @@ async def record_anonymous(tx: Tx, *, department: str, reason: str) -> bytes:
 
 async def _lock(tx: Tx, subject_id: UUID) -> tuple[int, bytes]:
     bucket = bucket_of(subject_id)
-    await tx.insert_new(access_chains, {"bucket": bucket, "subject_id": subject_id, "seq": 0, "commit": FIRST})
+    await tx.insert_new(
+        access_chains, {"bucket": bucket, "subject_id": subject_id, "seq": 0, "commit": FIRST}
+    )
     row = await tx.first(
         sa.select(access_chains.c.seq, access_chains.c.commit)
         .where(access_chains.c.bucket == bucket, access_chains.c.subject_id == subject_id)

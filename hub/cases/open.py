@@ -8,8 +8,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from hub.actor import ActorKind
-from hub.catalogue.items import ServiceItem
 from hub.cases.model import CaseState, cases
+from hub.catalogue.items import ServiceItem
 from hub.clock import seconds
 from hub.consent.model import CaseFacts
 from hub.errors import Forbidden, NotFound

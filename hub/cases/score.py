@@ -67,9 +67,7 @@ async def score_case(
         )
     if len(disclosures) > MAX_DISCLOSURES:
         raise _refused(MAX_DISCLOSURES, "too_many")
-    shown = [
-        await _shown(tx, token, number, case, types) for number, token in enumerate(disclosures)
-    ]
+    shown = [await _shown(tx, token, number, case, types) for number, token in enumerate(disclosures)]
     evidence = Evidence(
         parent=str(case.applicant),
         child=str(case.beneficiary) if case.beneficiary else None,
@@ -96,9 +94,7 @@ async def latest(view: View, *, case: Case) -> CaseScore | None:
     )
 
 
-async def _shown(
-    tx: Tx, token: str, number: int, case: Case, types: Mapping[str, CertificateType]
-) -> Shown:
+async def _shown(tx: Tx, token: str, number: int, case: Case, types: Mapping[str, CertificateType]) -> Shown:
     parts = sdjwt.parse(token)
     unverified = jws.split(parts.issuer_jwt)
     department = str(unverified.payload.get("iss", "")).rpartition("/dept/")[2]

@@ -111,7 +111,9 @@ async def by_public_id(view: View, public_id: str) -> Certificate:
     if place is None:
         raise unknown_certificate()
     row = await view.first(
-        sa.select(certificates).where(certificates.c.bucket == place.bucket, certificates.c.id == place.row_id)
+        sa.select(certificates).where(
+            certificates.c.bucket == place.bucket, certificates.c.id == place.row_id
+        )
     )
     if row is None:
         raise unknown_certificate()
@@ -161,9 +163,7 @@ async def of_holder(
         query = query.where(link.type_code == type_code)
     if not past:
         query = query.where(table.state.in_([CertificateState.CURRENT, CertificateState.SUSPENDED]))
-    return [
-        Held(from_row(row), row.subject_id, row.position, row.role) for row in await view.all(query)
-    ]
+    return [Held(from_row(row), row.subject_id, row.position, row.role) for row in await view.all(query)]
 
 
 async def open_body(view: View, held: Held) -> str:
@@ -226,9 +226,9 @@ async def word_for(view: View, certificate: Certificate, kind: CertificateType) 
             return StatusWord.EXPIRED
         if certificate.valid_until <= view.now + timedelta(days=EXPIRING_DAYS):
             return StatusWord.EXPIRING
-    if kind.max_age_days is not None and certificate.as_of is not None:
-        if civil_day(view.now) - certificate.as_of > timedelta(days=kind.max_age_days):
-            return StatusWord.OUTDATED
+    age = civil_day(view.now) - certificate.as_of if certificate.as_of is not None else timedelta()
+    if kind.max_age_days is not None and age > timedelta(days=kind.max_age_days):
+        return StatusWord.OUTDATED
     return StatusWord.VALID
 
 
@@ -257,7 +257,8 @@ def own_claims(token: str, position: int) -> dict[str, Any]:
     claims = sdjwt.claims(token)
     holders = claims.get("holders", [])
     claims["holders"] = [
-        holder if index == position else {"role": holder.get("role", "")} for index, holder in enumerate(holders)
+        holder if index == position else {"role": holder.get("role", "")}
+        for index, holder in enumerate(holders)
     ]
     return claims
 

@@ -109,7 +109,9 @@ certificate_holders = sa.Table(
     sa.Column("certificate_bucket", sa.SmallInteger, nullable=False),
     sa.Column("type_code", sa.String(48), nullable=False),
     sa.Column("role", sa.String(24), nullable=False),
-    sa.Column("wrapped_key", sa.LargeBinary, comment="the body key, sealed for this holder; null once erased"),
+    sa.Column(
+        "wrapped_key", sa.LargeBinary, comment="the body key, sealed for this holder; null once erased"
+    ),
     sa.Index("ix_certificate_holders_certificate", "certificate_bucket", "certificate_id"),
 )
 

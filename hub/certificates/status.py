@@ -1,42 +1,33 @@
-"""Status lists: reserve random indices, take in department-signed lists, change one certificate's status.
+"""Status lists: take in department-signed lists, change one certificate's status, say what a list says.
 
 The hub stores and serves lists; it can sign none (DESIGN section 3, rule 4; Token Status List draft).
 """
 
 import hashlib
-import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 import sqlalchemy as sa
 
+from hub.certificates.indices import LIST_SIZE, ListHead, acting_department, not_owner
 from hub.certificates.model import (
     FOLLOWS,
     Certificate,
     CertificateState,
     StatusEvent,
     certificates,
-    status_indices,
     status_list_tokens,
     status_lists,
 )
 from hub.clock import from_seconds, seconds
-from hub.errors import Conflict, Forbidden, NotFound, Unprocessable
+from hub.errors import Conflict, NotFound, Unprocessable
 from hub.formats import jws, statuslist
 from hub.formats.statuslist import StatusList, StatusToken
-from hub.ids import public_token
 from hub.ledger.append import append, commit_event
 from hub.registry.keys import key_at
 from hub.registry.model import KeyPurpose
 from hub.store.tx import Tx, View
-
-BITS = 2
-LIST_SIZE = 1 << 17
-"""Indices a list: 32 KiB of bits, large enough that no list is specific to one citizen or school."""
-OPEN_UNTIL = 0.75
-MAX_RESERVE = 1000
 
 
 class Standing(StrEnum):
@@ -47,119 +38,6 @@ class Standing(StrEnum):
     SUSPENDED = "suspended"
     STALE = "stale"
     MISSING = "missing"
-
-
-@dataclass(frozen=True, slots=True)
-class ListHead:
-    """The newest accepted version of one list; seq 0 means that nobody signed it yet."""
-
-    uri: str
-    size: int
-    bits: int
-    seq: int
-    sha256: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """Random (uri, index) pairs for this department, and the lists that they belong to."""
-
-    reserved: tuple[tuple[str, int], ...]
-    lists: tuple[ListHead, ...]
-
-
-async def reserve(tx: Tx, *, count: int, base_url: str) -> Reservation:
-    """Set aside `count` (1 to 1,000) unpredictable indices for the calling department.
-
-    Unused ones are burned: an index is never given twice. A fresh list is opened when the open one is 75 % taken.
-    """
-    department = _department(tx)
-    if not 1 <= count <= MAX_RESERVE:
-        raise Unprocessable(
-            "status.count_out_of_range",
-            f"一次可预留 1 到 {MAX_RESERVE} 个状态位。",
-            f"Between 1 and {MAX_RESERVE} status indices can be reserved at once.",
-            next_zh="请分多次预留。",
-            next_en="Reserve in several calls.",
-        )
-    uri = await _open_list(tx, department, count, base_url)
-    taken = set(await tx.conn.scalars(sa.select(status_indices.c.idx).where(status_indices.c.uri == uri)))
-    drawn: set[int] = set()
-    while len(drawn) < count:
-        index = secrets.randbelow(LIST_SIZE)
-        if index not in taken:
-            drawn.add(index)
-    picked = list(drawn)
-    await tx.insert(
-        status_indices, [{"uri": uri, "idx": index, "reserved_at": tx.now, "used_at": None} for index in picked]
-    )
-    return Reservation(tuple((uri, index) for index in picked), (await _head(tx, uri),))
-
-
-async def _open_list(tx: Tx, department: str, count: int, base_url: str) -> str:
-    for uri in await tx.conn.scalars(
-        sa.select(status_lists.c.uri).where(status_lists.c.department == department, status_lists.c.open)
-    ):
-        # The guarded update also locks the row, so two callers never draw from the same free set at once.
-        won = await tx.run(
-            status_lists.update()
-            .where(status_lists.c.uri == uri, status_lists.c.taken + count <= int(LIST_SIZE * OPEN_UNTIL))
-            .values(taken=status_lists.c.taken + count)
-        )
-        if won:
-            return str(uri)
-        await tx.run(status_lists.update().where(status_lists.c.uri == uri).values(open=False))
-    uri = f"{base_url}/v1/status-lists/{public_token()}"
-    await tx.insert(
-        status_lists,
-        {
-            "uri": uri,
-            "department": department,
-            "bits": BITS,
-            "size": LIST_SIZE,
-            "open": True,
-            "taken": count,
-            "seq": 0,
-            "created_at": tx.now,
-        },
-    )
-    return uri
-
-
-async def take_index(tx: Tx, *, uri: str, idx: int) -> None:
-    """Use a reserved index for one certificate; it must be this department's, unused, and its list signed."""
-    row = await tx.first(
-        sa.select(status_lists.c.department, status_lists.c.seq).where(status_lists.c.uri == uri)
-    )
-    if row is None or row.department != tx.actor.department:
-        raise Unprocessable(
-            "status.index_not_reserved",
-            "状态位不是由本部门预留的。",
-            "The status index was not reserved by this department.",
-            next_zh="请先调用 POST /v1/status-lists/reserve，再用得到的状态位签发。",
-            next_en="Call POST /v1/status-lists/reserve first and sign with an index from its answer.",
-        )
-    if row.seq == 0:
-        raise Conflict(
-            "status.list_unsigned",
-            "该状态列表还没有部门签名的首版。",
-            "This status list has no department-signed first version yet.",
-            next_zh="请先签发并推送第 1 版状态列表（全部有效）。",
-            next_en="Sign and push version 1 of the list (all valid) first.",
-        )
-    won = await tx.run(
-        status_indices.update()
-        .where(status_indices.c.uri == uri, status_indices.c.idx == idx, status_indices.c.used_at.is_(None))
-        .values(used_at=tx.now)
-    )
-    if not won:
-        raise Conflict(
-            "status.index_taken",
-            "状态位未预留或已被使用，不能重复使用。",
-            "The status index is not reserved, or already used; an index is never used twice.",
-            next_zh="请重新预留状态位后再签发。",
-            next_en="Reserve a new index and sign again.",
-        )
 
 
 async def push(tx: Tx, *, token: str) -> ListHead:
@@ -176,7 +54,7 @@ async def change(
 ) -> CertificateState:
     """Revoke, suspend or reinstate one certificate, with the list that says so, in one commit."""
     if certificate.department != tx.actor.department:
-        raise _not_owner()
+        raise not_owner()
     after = FOLLOWS.get((certificate.state, event))
     if after is None:
         raise Conflict(
@@ -235,16 +113,14 @@ async def set_state(tx: Tx, *, certificate: Certificate, state: CertificateState
     )
 
 
-async def accept_list(
-    tx: Tx, *, token: str, changes: dict[int, int], uri: str | None = None
-) -> ListHead:
+async def accept_list(tx: Tx, *, token: str, changes: dict[int, int], uri: str | None = None) -> ListHead:
     """Check and store the next version of a list; only the entries in `changes` may differ.
 
     1. the list is this department's; 2. signed by its status key in force now; 3. seq follows and `previous` is
     the hash of what we hold; 4. iat is newer; 5. the same bits and size; 6. entries differ exactly as announced,
     and none leaves INVALID.
     """
-    department = _department(tx)
+    department = acting_department(tx)
     header = jws.split(token).header
     claimed = str(jws.split(token).payload.get("sub", ""))
     row = await tx.first(
@@ -275,7 +151,9 @@ async def accept_list(
     return await _store(tx, token, new, department, str(header["kid"]))
 
 
-async def _compare(tx: Tx, row: sa.Row[tuple[object, ...]], new: StatusToken, changes: dict[int, int]) -> None:
+async def _compare(
+    tx: Tx, row: sa.Row[tuple[object, ...]], new: StatusToken, changes: dict[int, int]
+) -> None:
     if new.lst.size != row.size or new.lst.bits != row.bits:
         raise Unprocessable(
             "status.list_resized",
@@ -286,9 +164,7 @@ async def _compare(tx: Tx, row: sa.Row[tuple[object, ...]], new: StatusToken, ch
     if row.seq:
         old = decoded(await _token(tx, row.uri, row.seq))
     if any(old.get(i) == statuslist.INVALID and value != statuslist.INVALID for i, value in changes.items()):
-        raise Conflict(
-            "status.revocation_is_final", "已撤销的状态不能恢复。", "A revocation is final."
-        )
+        raise Conflict("status.revocation_is_final", "已撤销的状态不能恢复。", "A revocation is final.")
     expected = old.with_changes(changes)
     if expected.packed() != new.lst.packed():
         raise Unprocessable(
@@ -343,7 +219,9 @@ async def standing(view: View, *, uri: str, idx: int) -> tuple[Standing, datetim
         sa.select(status_list_tokens.c.token, status_list_tokens.c.iat, status_list_tokens.c.exp)
         .join(
             status_lists,
-            sa.and_(status_lists.c.uri == status_list_tokens.c.uri, status_lists.c.seq == status_list_tokens.c.seq),
+            sa.and_(
+                status_lists.c.uri == status_list_tokens.c.uri, status_lists.c.seq == status_list_tokens.c.seq
+            ),
         )
         .where(status_lists.c.uri == uri)
     )
@@ -373,7 +251,9 @@ async def list_token(view: View, *, uri: str, at: datetime | None = None) -> str
 async def lists_of(view: View, *, department: str) -> list[ListHead]:
     """All lists of one department, newest version each."""
     rows = await view.all(
-        sa.select(status_lists).where(status_lists.c.department == department).order_by(status_lists.c.created_at)
+        sa.select(status_lists)
+        .where(status_lists.c.department == department)
+        .order_by(status_lists.c.created_at)
     )
     return [ListHead(r.uri, r.size, r.bits, r.seq, r.sha256.hex() if r.sha256 else None) for r in rows]
 
@@ -400,25 +280,6 @@ async def _token(view: View, uri: str, seq: int) -> str:
                 status_list_tokens.c.uri == uri, status_list_tokens.c.seq == seq
             )
         )
-    )
-
-
-async def _head(view: View, uri: str) -> ListHead:
-    row = (await view.all(sa.select(status_lists).where(status_lists.c.uri == uri)))[0]
-    return ListHead(row.uri, row.size, row.bits, row.seq, row.sha256.hex() if row.sha256 else None)
-
-
-def _department(tx: Tx) -> str:
-    if tx.actor.department is None:
-        raise _not_owner()
-    return tx.actor.department
-
-
-def _not_owner() -> Forbidden:
-    return Forbidden(
-        "certificate.not_owner",
-        "只有签发部门可以改变这份证照。",
-        "Only the department that issued this certificate may change it.",
     )
 
 

@@ -163,7 +163,9 @@ async def finish(tx: Tx, *, public_id: str, signed: int, quarantined: int) -> Wo
     """The agent says how many rows it signed and how many it put into quarantine; both are counts only."""
     order = await _own(tx, public_id)
     if signed < 0 or quarantined < 0 or signed + quarantined != order.rows:
-        raise Malformed("order.counts", "行数与文件不符。", "The counts do not add up to the rows of the file.")
+        raise Malformed(
+            "order.counts", "行数与文件不符。", "The counts do not add up to the rows of the file."
+        )
     values = {"signed": signed, "quarantined": quarantined, "ended_at": tx.now}
     await _step(tx, order, OrderState.FETCHED, OrderState.DONE, values)
     return await get(tx, public_id)
@@ -195,7 +197,9 @@ async def _own(tx: Tx, public_id: str) -> WorkOrder:
     return order
 
 
-async def _step(tx: Tx, order: WorkOrder, before: OrderState, after: OrderState, values: dict[str, Any]) -> None:
+async def _step(
+    tx: Tx, order: WorkOrder, before: OrderState, after: OrderState, values: dict[str, Any]
+) -> None:
     moved = await tx.run(
         work_orders.update()
         .where(work_orders.c.id == order.id, work_orders.c.state == before)
@@ -224,7 +228,9 @@ async def _record(tx: Tx, order: WorkOrder, event: str) -> None:
 
 def _officer(tx: Tx, act: str) -> str:
     if tx.actor.officer_id is None or tx.actor.department is None or not may(tx.actor.roles, act):
-        raise Forbidden("order.not_yours", "您的角色不能办理工单。", "Your roles do not allow this with work orders.")
+        raise Forbidden(
+            "order.not_yours", "您的角色不能办理工单。", "Your roles do not allow this with work orders."
+        )
     return tx.actor.department
 
 
@@ -257,4 +263,6 @@ def _wrong_state() -> Conflict:
 
 
 def _unknown() -> NotFound:
-    return NotFound("order.unknown", "没有这张工单，或者它不是本部门的。", "There is no such work order of yours.")
+    return NotFound(
+        "order.unknown", "没有这张工单，或者它不是本部门的。", "There is no such work order of yours."
+    )

@@ -27,7 +27,9 @@ async def withdraw(tx: Tx, *, grant: str) -> Grant:
         await tx.conn.execute(
             grants.update()
             .where(
-                grants.c.bucket == found.bucket, grants.c.id == found.id, grants.c.state == GrantState.STANDING
+                grants.c.bucket == found.bucket,
+                grants.c.id == found.id,
+                grants.c.state == GrantState.STANDING,
             )
             .values(state=GrantState.WITHDRAWN, withdrawn_at=tx.now, seq=grants.c.seq + 1)
             .returning(grants)

@@ -90,7 +90,7 @@ async def search(tx: Tx, *, query: Query, limit: int = 50, offset: int = 0) -> F
     for name in ("department", "outcome", "item_code", "basis"):
         column = accesses.c[name]
         counted = await tx.all(sa.select(column, sa.func.count()).where(*where).group_by(column))
-        facets[name] = {str(value): int(number) for value, number in counted}
+        facets[name] = {str(row[0]): int(row[1]) for row in counted}
     await _record(tx, query, total)
     return Found(tuple(from_row(row) for row in rows), total, facets)
 

@@ -33,7 +33,7 @@ class View:
 
     @property
     def dialect(self) -> str:
-        """"sqlite" or "postgresql"."""
+        """ "sqlite" or "postgresql"."""
         return self.conn.dialect.name
 
     async def first(self, statement: sa.Executable) -> sa.Row[Any] | None:
@@ -54,7 +54,7 @@ class Tx(View):
 
     async def run(self, statement: sa.Executable) -> int:
         """Execute a write and say how many rows it touched: the only proof that a condition held."""
-        return (await self.conn.execute(statement)).rowcount  # type: ignore[attr-defined,no-any-return]
+        return (await self.conn.execute(statement)).rowcount
 
     async def insert(self, table: sa.Table, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
         """Insert one row or many."""

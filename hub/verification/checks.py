@@ -44,7 +44,10 @@ def signature(holds: bool, may_issue: bool) -> Check:
     """Check 5."""
     if not holds:
         return failed(
-            Step.SIGNATURE, "signature.invalid", "签名与内容不符，内容可能被改动。", "The signature does not match."
+            Step.SIGNATURE,
+            "signature.invalid",
+            "签名与内容不符，内容可能被改动。",
+            "The signature does not match.",
         )
     if not may_issue:
         return failed(
@@ -60,7 +63,10 @@ def issuer_key(key: DepartmentKey | None, registered_at: datetime) -> Check:
     """Check 6: validity is judged at registration time, not by what the certificate says of itself."""
     if key is None:
         return failed(
-            Step.ISSUER_KEY, "issuer_key.unknown", "签名密钥未在平台登记。", "The signing key is not registered."
+            Step.ISSUER_KEY,
+            "issuer_key.unknown",
+            "签名密钥未在平台登记。",
+            "The signing key is not registered.",
         )
     ends = [end for end in (key.not_after, key.retired_at) if end is not None]
     if registered_at < key.not_before or any(registered_at >= end for end in ends):
@@ -83,7 +89,9 @@ def issuer_key(key: DepartmentKey | None, registered_at: datetime) -> Check:
 def validity(certificate: Certificate, now: datetime, max_age_days: int | None) -> Check:
     """Check 7."""
     if certificate.valid_from is not None and now < certificate.valid_from:
-        return failed(Step.VALIDITY, "validity.not_yet", "证照尚未生效。", "The certificate is not valid yet.")
+        return failed(
+            Step.VALIDITY, "validity.not_yet", "证照尚未生效。", "The certificate is not valid yet."
+        )
     if certificate.valid_until is not None and now >= certificate.valid_until:
         return failed(Step.VALIDITY, "validity.expired", "证照已过有效期。", "The certificate has expired.")
     if max_age_days is not None and _age(certificate.as_of, now) > max_age_days:
@@ -104,8 +112,16 @@ def status(certificate: Certificate, standing: Standing | None) -> Check:
     """Check 8; `standing` None means that the certificate has no status index and lives by its end alone."""
     hub = {
         CertificateState.REVOKED: ("status.revoked", "证照已被发证部门撤销。", "Revoked by its issuer."),
-        CertificateState.SUSPENDED: ("status.suspended", "证照已被发证部门暂停。", "Suspended by its issuer."),
-        CertificateState.SUPERSEDED: ("status.superseded", "证照已被新证照取代。", "Superseded by a newer one."),
+        CertificateState.SUSPENDED: (
+            "status.suspended",
+            "证照已被发证部门暂停。",
+            "Suspended by its issuer.",
+        ),
+        CertificateState.SUPERSEDED: (
+            "status.superseded",
+            "证照已被新证照取代。",
+            "Superseded by a newer one.",
+        ),
     }.get(certificate.state)
     if hub is not None:
         return failed(Step.STATUS, *hub)

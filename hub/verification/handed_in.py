@@ -69,14 +69,21 @@ Sentence = tuple[str, str, str, str]
 _ASK_ISSUER = ("请联系发证部门。", "Contact the issuing department.")
 
 _OWN_WORDS: dict[Answer, Sentence] = {
-    Answer.VALID: ("签名真实，证照现在有效。", "The signature is genuine and the certificate is valid now.", "", ""),
+    Answer.VALID: (
+        "签名真实，证照现在有效。",
+        "The signature is genuine and the certificate is valid now.",
+        "",
+        "",
+    ),
     Answer.NOT_REGISTERED: (
         "签名真实，但本平台没有登记过这份证照，因此不知道它现在是否有效。",
         "The signature is genuine, but this certificate was never registered here: whether it stands is unknown.",
         *_ASK_ISSUER,
     ),
     Answer.SUSPENDED: (
-        "证照已被发证部门暂停使用。", "The certificate is suspended by its issuer.", *_ASK_ISSUER
+        "证照已被发证部门暂停使用。",
+        "The certificate is suspended by its issuer.",
+        *_ASK_ISSUER,
     ),
     Answer.EXPIRED: ("证照已过有效期。", "The certificate has expired.", *_ASK_ISSUER),
 }
@@ -108,7 +115,10 @@ PART_WORDS: dict[Part, tuple[str, str]] = {
     Part.KEY: ("签名所用的密钥当时有效", "The signing key stood at the time"),
     Part.SIGNATURE: ("签名与内容一致，没有改动", "The signature fits the content; nothing was changed"),
     Part.REGISTERED: ("本平台登记过这份证照", "The certificate is registered here"),
-    Part.FACE: ("页面与发证部门登记的证面完全相同", "The page is exactly the face that the issuer registered"),
+    Part.FACE: (
+        "页面与发证部门登记的证面完全相同",
+        "The page is exactly the face that the issuer registered",
+    ),
     Part.VALIDITY: ("在有效期内", "Within its validity"),
     Part.STATUS: ("没有被撤销或暂停", "Not revoked and not suspended"),
     Part.LEDGER: ("登记已写入透明日志", "The registration is in the ledger"),
@@ -232,7 +242,9 @@ async def landing(view: View, *, public_id: str, types: Mapping[str, Certificate
     Raises NotFound `certificate.unknown`.
     """
     certificate = await find.by_public_id(view, public_id)
-    found = Finding(Answer.VALID, kind=types[certificate.type_code], issued_at=certificate.iat, from_code=True)
+    found = Finding(
+        Answer.VALID, kind=types[certificate.type_code], issued_at=certificate.iat, from_code=True
+    )
     found.issuer = await departments.get(view, slug=certificate.department)
     found.results = {
         Part.ISSUER: CheckResult.PASSED,

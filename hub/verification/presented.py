@@ -108,9 +108,7 @@ async def of_public_id(
     """What the QR code on a printed face leads to: type, issuer and status, and no personal data at all."""
     kind = types[certificate.type_code]
     key = await _key(view, certificate.department, certificate.kid)
-    outcome, _ = (
-        await _standing(view, certificate, kind, key) if key else (Outcome.ISSUER_UNKNOWN, "issuer")
-    )
+    outcome, _ = await _standing(view, certificate, kind, key) if key else (Outcome.ISSUER_UNKNOWN, "issuer")
     return Presented(
         outcome=outcome,
         code=f"presented.{outcome}",

@@ -319,9 +319,7 @@ async def _record(tx: Tx, drafts: list[list[tuple[Verdict, Look | None]]]) -> li
         verdicts = []
         for verdict, look in group:
             if look is None:
-                leaf = await record_anonymous(
-                    tx, department=tx.actor.department or "", reason=verdict.reason
-                )
+                leaf = await record_anonymous(tx, department=tx.actor.department or "", reason=verdict.reason)
                 verdicts.append(replace(verdict, leaf_hash=leaf))
             else:
                 done = next(recorded)

@@ -106,7 +106,7 @@ async def test_a_status_key_signs_no_certificate(world: World) -> None:
 
 async def test_a_changed_byte_is_refused(world: World) -> None:
     token = await world.sign("degree", [world.person("王小莞").as_holder("owner")])
-    head, _, signature = token.partition("~")[0].rpartition(".")
+    _, _, signature = token.partition("~")[0].rpartition(".")
     flipped = ("A" if signature[10] != "A" else "B").join((signature[:10], signature[11:]))
     broken = token.replace(signature, flipped)
     await refused(world, broken, "dg-degree", "jws.signature")

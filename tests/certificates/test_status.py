@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 from world import World
 
-from hub.certificates import status
+from hub.certificates import indices, status
 from hub.certificates.find import StatusWord, by_public_id, of_holder, word_for
 from hub.certificates.model import CertificateState, StatusEvent, status_list_tokens
 from hub.certificates.register import Supersession
@@ -46,7 +46,9 @@ async def test_a_list_that_changes_more_than_announced_is_refused(world: World) 
     async with world.view() as view:
         certificate = await by_public_id(view, done.certificate)
     uri, idx = str(certificate.status_uri), int(certificate.status_idx or 0)
-    sly = department.sign_list(uri, {idx: statuslist.INVALID, idx ^ 1: statuslist.INVALID}, seconds(world.clock()))
+    sly = department.sign_list(
+        uri, {idx: statuslist.INVALID, idx ^ 1: statuslist.INVALID}, seconds(world.clock())
+    )
     for attempt in (
         lambda tx: status.push(tx, token=sly),
         lambda tx: status.change(
@@ -131,7 +133,7 @@ async def test_indices_are_unpredictable_and_never_given_twice(world: World) -> 
     seen: set[tuple[str, int]] = set()
     for _ in range(5):
         async with world.tx(world.acting(department)) as tx:
-            got = await status.reserve(tx, count=200, base_url="https://hub.example")
+            got = await indices.reserve(tx, count=200, base_url="https://hub.example")
         assert not seen & set(got.reserved)
         seen |= set(got.reserved)
     numbers = [idx for _, idx in seen]

@@ -54,7 +54,9 @@ async def test_a_body_forged_with_every_key_of_the_hub_is_refused(world: World) 
 
 async def forge(world: World, signer: LocalSigner, kid: str, person: object) -> str:
     token = await world.sign("degree", [person.as_holder("owner")], degree_level="doctor")  # type: ignore[attr-defined]
-    claims = {name: SD(value) if name == "degree_level" else value for name, value in sdjwt.claims(token).items()}
+    claims = {
+        name: SD(value) if name == "degree_level" else value for name, value in sdjwt.claims(token).items()
+    }
     forged = sdjwt.issue(claims, signer=signer)
     head, payload, _ = forged.partition("~")[0].split(".")
     header = jws.split(forged.partition("~")[0]).header | {"kid": kid}

@@ -40,9 +40,7 @@ async def test_a_one_use_grant_is_used_once_under_attack(world: World) -> None:
     wang = world.person("王小莞")
     await world.certificate("degree", (wang, "owner"))
     case, grants = await world.grant(wang, ["degree"])
-    answers = await asyncio.gather(
-        *(world.verify(case, grants, [Ask("degree")]) for _ in range(16))
-    )
+    answers = await asyncio.gather(*(world.verify(case, grants, [Ask("degree")]) for _ in range(16)))
     outcomes = [verdict.outcome for (verdict,) in answers]
     assert outcomes.count(Outcome.ACCEPTED) == 1
     assert outcomes.count(Outcome.REFUSED) == 15

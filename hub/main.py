@@ -1,0 +1,111 @@
+"""The composition root: settings in, a wired hub and its ASGI application out. The only place that wires."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import structlog
+from fastapi import FastAPI
+
+from hub import clock
+from hub.cases.scheme import load_schemes
+from hub.catalogue.items import load_items
+from hub.config import Settings
+from hub.errors import HubError
+from hub.ledger.office import stand
+from hub.ledger.sequence import Sequencer
+from hub.registry.types import load_types
+from hub.store.blobs import Blobs, FileBlobs, S3Blobs, open_s3
+from hub.store.seal import Vault
+from hub.store.tx import Database
+from hub.web.deps import Hub
+from keys.files import Keyring
+
+log = structlog.get_logger()
+
+KEK = "kek-1"
+PEPPER = "pepper-1"
+
+
+def build(settings: Settings) -> Hub:
+    """Open everything that a hub needs; nothing is created that a ceremony should create (`yimen init`)."""
+    keyring = Keyring(settings.keyring_dir, settings.passphrase())
+    return Hub(
+        settings=settings,
+        clock=clock.now,
+        db=open_database(settings, keyring),
+        blobs=open_blobs(settings),
+        keyring=keyring,
+        types=load_types(),
+        items=load_items(),
+        schemes=load_schemes(),
+    )
+
+
+def open_database(settings: Settings, keyring: Keyring) -> Database:
+    """The database with the secrets that seal it; the secrets are made on first use and kept beside the keys."""
+    vault = Vault(
+        keks={KEK: keyring.secret(KEK)},
+        current_kek=KEK,
+        peppers={1: keyring.secret(PEPPER)},
+        current_pepper=1,
+    )
+    return Database(settings.database_url, clock=clock.now, vault=vault, pool_size=settings.database_pool)
+
+
+def open_blobs(settings: Settings) -> Blobs:
+    """Any S3 server when one is named, else the data folder."""
+    if not settings.s3_endpoint:
+        return FileBlobs(settings.blobs_dir)
+    client = open_s3(
+        settings.s3_endpoint,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key.get_secret_value(),
+        region=settings.s3_region,
+        secure=settings.s3_secure,
+    )
+    return S3Blobs(client, settings.s3_bucket, region=settings.s3_region)
+
+
+def ledger_origin(settings: Settings) -> str:
+    """The stable, schema-less name of this hub's ledger."""
+    return settings.ledger_origin or f"{urlsplit(settings.public_url).netloc}/ledger"
+
+
+def sequencer(hub: Hub) -> Sequencer:
+    """A sequencer of this hub's ledger; who may run it is decided by `hub.ledger.office`."""
+    return Sequencer(hub.db, hub.blobs, origin=ledger_origin(hub.settings), signer=hub.signer("ledger"))
+
+
+def app(hub: Hub) -> FastAPI:
+    """The ASGI application: all doors, and the sequencer standing for office while it runs."""
+    from hub.web.doors import mount  # the doors import FastAPI's whole surface: only a server needs it
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        stop = asyncio.Event()
+        task = asyncio.create_task(
+            stand(hub.db, lambda: sequencer(hub), stop=stop, on_trouble=_tell, every=0.3)
+        )
+        yield
+        stop.set()
+        await task
+        await hub.db.close()
+
+    application = FastAPI(
+        title="一门 Yimen",
+        summary="证照核验与共享 · certificates verified and shared, with consent and an unrewritable record",
+        version="0.1.0",
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    application.state.hub = hub
+    mount(application, hub)
+    return application
+
+
+def _tell(trouble: HubError) -> None:
+    log.warning("ledger.trouble", code=trouble.code, detail=trouble.en)
