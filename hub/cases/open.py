@@ -129,11 +129,14 @@ async def of_applicant(view: View, *, subject_id: UUID) -> list[Case]:
     return [from_row(row) for row in rows]
 
 
-async def of_department(view: View, *, department: str, limit: int = 100) -> list[Case]:
-    """The newest cases that a department handles."""
-    rows = await view.all(
-        sa.select(cases).where(cases.c.department == department).order_by(cases.c.id.desc()).limit(limit)
-    )
+async def of_department(
+    view: View, *, department: str, before: Case | None = None, limit: int = 100
+) -> list[Case]:
+    """The cases that a department handles, newest first; `before` continues after the last one seen."""
+    query = sa.select(cases).where(cases.c.department == department)
+    if before is not None:
+        query = query.where(cases.c.id < before.id)
+    rows = await view.all(query.order_by(cases.c.id.desc()).limit(limit))
     return [from_row(row) for row in rows]
 
 

@@ -89,8 +89,10 @@ async def search(tx: Tx, *, query: Query, limit: int = 50, offset: int = 0) -> F
     facets = {}
     for name in ("department", "outcome", "item_code", "basis"):
         column = accesses.c[name]
-        counted = await tx.all(sa.select(column, sa.func.count()).where(*where).group_by(column))
-        facets[name] = {str(row[0]): int(row[1]) for row in counted}
+        counted = await tx.all(
+            sa.select(column.label("value"), sa.func.count().label("number")).where(*where).group_by(column)
+        )
+        facets[name] = {str(row.value): int(row.number) for row in counted}
     await _record(tx, query, total)
     return Found(tuple(from_row(row) for row in rows), total, facets)
 
