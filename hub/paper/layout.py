@@ -1,6 +1,6 @@
 """Where everything stands on the page of a face. Measures are points from the top left corner.
 
-Type sizes are fixed. White space between the rows gives way when there are many; what still does not fit is refused.
+Type sizes are fixed (the table has two settings, see `table`); what still does not fit is refused.
 """
 
 from datetime import date
@@ -10,7 +10,8 @@ from hub.errors import Unprocessable
 from hub.paper import ornament, qr
 from hub.paper.model import Face
 from hub.paper.mupdf import mupdf
-from hub.paper.typeset import Colour, Sheet
+from hub.paper.table import GREY, HAIR, INK, LINE, draw_table
+from hub.paper.typeset import Sheet
 
 TEMPLATE = "1"
 """Version of the layout; changing anything below that moves ink changes it."""
@@ -22,15 +23,8 @@ QR_MM = 36.0
 SEAL_BOX = (368, 596, 508, 706)
 """Where a visible seal goes (left, top, right, bottom in points from the top left corner)."""
 
-INK: Colour = (0.10, 0.10, 0.11)
-GREY: Colour = (0.38, 0.38, 0.40)
-HAIR: Colour = (0.82, 0.77, 0.68)
-
 _LEFT, _RIGHT, _MIDDLE = 76.0, 519.276, 297.638
-_LABELS = 128.0  # width of the label column
-_TABLE_TOP, _TABLE_END = 214.0, 584.0
-_VALUE, _LABEL_ZH, _LABEL_EN = 12.5, 10.5, 7.5
-_LINE = 1.42  # line distance, times the size
+_TABLE_TOP, _TABLE_END = 208.0, 584.0
 
 _HEAD = ("电子证照", "ELECTRONIC CERTIFICATE")
 _NOTE_ZH = "本证照由发证部门电子签名，签名文件附于本 PDF 内。请扫码或上传本文件核验；纸面内容以核验结果为准。"
@@ -69,7 +63,9 @@ def draw(page: Any, sheet: Sheet, face: Face) -> None:
     )
     ornament.frame(sheet.shape, mupdf.Rect(26, 26, A4.x1 - 26, A4.y1 - 26))
     _draw_head(sheet, face)
-    _draw_rows(sheet, face)
+    bottom = _TABLE_END - (34 if face.purpose_line else 0)
+    if not draw_table(sheet, face.rows, left=_LEFT, right=_RIGHT, top=_TABLE_TOP, bottom=bottom):
+        raise _overfull("证照内容", "the content")
     _draw_issuer(sheet, face)
     _draw_check(page, sheet, face)
     sheet.print()
@@ -86,39 +82,6 @@ def _draw_head(sheet: Sheet, face: Face) -> None:
     ornament.rule(sheet.shape, (_MIDDLE, 190), 130)
 
 
-def _draw_rows(sheet: Sheet, face: Face) -> None:
-    """The claims as a table. White space between rows gives way when there are many; letters never do."""
-    measure = _RIGHT - _LEFT - _LABELS
-    rows = []
-    for label_zh, label_en, value in face.rows:
-        zh = sheet.lines(label_zh, _LABEL_ZH, _LABELS - 12)
-        en = sheet.lines(label_en, _LABEL_EN, _LABELS - 12) if label_en else []
-        lines = sheet.lines(value or "—", _VALUE, measure)
-        height = max((len(zh) * _LABEL_ZH + len(en) * _LABEL_EN) * _LINE, len(lines) * _VALUE * _LINE)
-        rows.append((zh, en, lines, height))
-    spare = _TABLE_END - (34 if face.purpose_line else 0) - _TABLE_TOP - sum(row[3] for row in rows)
-    gap = min(20.0, spare / max(1, len(rows)))
-    if gap < 5.0:
-        raise _overfull("证照内容", "the content")
-    y = _TABLE_TOP
-    for zh, en, lines, height in rows:
-        top = y + gap / 2
-        _draw_row(sheet, zh, en, lines, top)
-        y += height + gap
-        sheet.shape.draw_line((_LEFT, y), (_RIGHT, y))
-        sheet.shape.finish(color=HAIR, width=0.5)
-
-
-def _draw_row(sheet: Sheet, zh: list[str], en: list[str], lines: list[str], top: float) -> None:
-    y = top
-    for size, colour, labels in ((_LABEL_ZH, INK, zh), (_LABEL_EN, GREY, en)):
-        for label in labels:
-            sheet.text((_LEFT + 4, y + size), label, size, colour)
-            y += size * _LINE
-    for number, line in enumerate(lines):
-        sheet.text((_LEFT + _LABELS, top + _VALUE + number * _VALUE * _LINE), line, _VALUE, INK)
-
-
 def _draw_issuer(sheet: Sheet, face: Face) -> None:
     """Right of the code, where a seal goes over it: the issuer and the day, centred on the seal box."""
     left, top, right, bottom = SEAL_BOX
@@ -127,7 +90,7 @@ def _draw_issuer(sheet: Sheet, face: Face) -> None:
     for text, size, colour in ((face.issuer_zh, 12.5, INK), (face.issuer_en, 8.0, GREY)):
         for line in _within(sheet, text, size, right - left + 20, 3, "the issuer") if text else []:
             sheet.text((middle, y), line, size, colour, align=0.5)
-            y += size * _LINE
+            y += size * LINE
     sheet.text((middle, y + 6), _day(face.issued_on).split("  ")[0], 10.5, INK, align=0.5)
 
 

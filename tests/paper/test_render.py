@@ -138,16 +138,19 @@ def test_only_our_font_is_on_the_page(printed: bytes, open_pdf: Open):
     assert all(glyph for span in spans for _, glyph, *_ in span["chars"])
 
 
-def test_long_values_wrap_at_their_size(a_face: MakeFace, open_pdf: Open):
-    value = "东莞市松山湖高新技术产业开发区科技路一号" * 8
-    with open_pdf(render.face_sync(a_face(rows=(("住所", "Address", value),)))) as document:
-        sizes = {
-            round(s["size"], 1)
-            for s in document[0].get_texttrace()
-            if "松" in "".join(chr(c[0]) for c in s["chars"])
-        }
-        assert value in document[0].get_text().replace("\n", "")
-    assert sizes == {12.5}
+def sizes_of(values: str, document: Any) -> set[float]:
+    """Type sizes of the spans that hold any of these characters."""
+    spans = document[0].get_texttrace()
+    return {round(s["size"], 1) for s in spans if any(chr(c[0]) in values for c in s["chars"])}
+
+
+@pytest.mark.parametrize(("rows", "size"), [(1, 12.5), (8, 12.5), (13, 10.5), (16, 10.5)])
+def test_values_wrap_and_all_have_one_of_two_sizes(a_face: MakeFace, open_pdf: Open, rows: int, size: float):
+    long = "甲乙丙丁戊己庚辛壬癸" * 6
+    table = tuple((f"栏目{n}", f"Row {n}", long if n == 0 else "甲乙") for n in range(rows))
+    with open_pdf(render.face_sync(a_face(rows=table))) as document:
+        assert sizes_of("甲乙癸", document) == {size}
+        assert long in document[0].get_text().replace("\n", "")
 
 
 def test_what_one_page_cannot_hold_is_refused(a_face: MakeFace):
