@@ -1,0 +1,224 @@
+import asyncio
+import hashlib
+import json
+
+import pytest
+import sqlalchemy as sa
+from registry.makers import AUDIENCE, credit, key_proof, rotation_proof
+
+from hub.certificates.model import certificates
+from hub.clock import seconds
+from hub.formats import jws, statuslist
+from hub.registry import departments, keys
+from hub.registry.model import department_keys
+from keys.signer import generate
+
+
+async def fresh_department(world, slug="dg-new"):
+    async with world.tx() as tx:
+        await departments.add(tx, slug=slug, uscc=credit(900), name_zh="新部门", name_en="New")
+        return await keys.make_enrolment_code(tx, department=slug, made_by="a", approved_by="b")
+
+
+def offers(world, code, slug="dg-new"):
+    digest = hashlib.sha256(code.encode()).hexdigest()
+    made = {purpose: generate() for purpose in ("certificate", "status", "client")}
+    told = [
+        {
+            "purpose": purpose,
+            "jwk": signer.public.jwk,
+            "proof": key_proof(signer, purpose, world.clock, department=slug, code_sha256=digest),
+        }
+        for purpose, signer in made.items()
+    ]
+    return made, told
+
+
+async def test_a_department_enrols_its_keys_over_http_and_gets_a_receipt(world):
+    code = await fresh_department(world)
+    made, told = offers(world, code)
+    answer = await world.http.post("/v1/departments/dg-new/enrol", json={"code": code, "keys": told})
+    assert answer.status_code == 201, answer.text
+    found = answer.json()
+    assert {(k["kid"], k["purpose"]) for k in found["keys"]} == {(s.kid, p) for p, s in made.items()}
+    receipt = jws.verify(found["receipt"], typ="yimen-receipt+jwt", key=world.hub.signer("receipt").public).payload
+    async with world.view() as view:
+        assert bytes.fromhex(receipt["leaf_hash"]) == await view.value(
+            sa.select(department_keys.c.leaf_hash).where(department_keys.c.kid == made["status"].kid)
+        )
+    again = await world.http.post("/v1/departments/dg-new/enrol", json={"code": code, "keys": told})
+    assert (again.status_code, again.json()["code"]) == (401, "enrolment.refused")
+
+
+async def test_rotation_and_retirement_over_http(world, edu):
+    new = generate()
+    body = {
+        "purpose": "certificate",
+        "jwk": new.public.jwk,
+        "proof": key_proof(new, "certificate", world.clock),
+        "previous_proof": rotation_proof(edu.certificate, "certificate", new.kid, world.clock),
+    }
+    answer = await world.call(edu, "POST", "/v1/keys", body)
+    assert (answer.status_code, answer.json()["keys"]) == (201, [{"kid": new.kid, "purpose": "certificate"}])
+    gone = await world.call(edu, "POST", f"/v1/keys/{edu.certificate.kid}/retire")
+    assert gone.status_code == 200
+    last = await world.call(edu, "POST", f"/v1/keys/{new.kid}/retire")
+    assert (last.status_code, last.json()["code"]) == (409, "key.last")
+
+
+async def test_status_lists_are_reserved_signed_pushed_and_served(world, edu):
+    answer = await world.call(edu, "POST", "/v1/status-lists/reserve", {"count": 3})
+    assert answer.status_code == 201
+    found = answer.json()
+    assert len({(r["uri"], r["idx"]) for r in found["reserved"]}) == 3
+    head = found["lists"][0]
+    assert (head["seq"], head["sha256"]) == (0, None)
+    token = edu.sign_list(head["uri"], {}, seconds(world.clock()))
+    pushed = await world.call(edu, "PUT", "/v1/status-lists", {"token": token})
+    assert pushed.json() == {"uri": head["uri"], "seq": 1, "sha256": hashlib.sha256(token.encode()).hexdigest()}
+    served = await world.http.get(head["uri"])
+    assert (served.text, served.headers["content-type"]) == (token, "application/statuslist+jwt")
+    assert (await world.http.get(head["uri"], headers={"if-none-match": served.headers["etag"]})).status_code == 304
+    mine = (await world.call(edu, "GET", "/v1/status-lists/mine")).json()["lists"]
+    assert [(one["seq"], one["token"]) for one in mine] == [(1, token)]
+    conflict = await world.call(edu, "PUT", "/v1/status-lists", {"token": token})
+    assert conflict.status_code == 409
+    assert (conflict.json()["seq"], conflict.json()["sha256"]) == (1, pushed.json()["sha256"])
+
+
+async def test_a_certificate_is_registered_read_and_revoked(world, degree):
+    person = world.person("王小明")
+    body = await world.body_of_certificate("degree", (person, "owner"))
+    answer = await world.call(degree, "POST", "/v1/certificates", body)
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert (made["state"], made["replayed"]) == ("current", False)
+    again = (await world.call(degree, "POST", "/v1/certificates", body)).json()
+    assert (again["certificate_id"], again["replayed"]) == (made["certificate_id"], True)
+    state = (await world.call(degree, "GET", f"/v1/certificates/{made['certificate_id']}")).json()
+    assert (state["state"], state["type"]) == ("current", "degree")
+    uri, idx = state["status"]["uri"], state["status"]["idx"]
+    change = {
+        "event": "revoke",
+        "reason": "issued-in-error",
+        "status_list": degree.sign_list(uri, {idx: statuslist.INVALID}, seconds(world.clock())),
+    }
+    revoked = await world.call(degree, "POST", f"/v1/certificates/{made['certificate_id']}/status", change)
+    assert revoked.json() == {"certificate_id": made["certificate_id"], "state": "revoked"}
+
+
+async def test_another_departments_certificate_is_not_found(world, degree, edu):
+    body = await world.body_of_certificate("degree", (world.person("王小明"), "owner"))
+    made = (await world.call(degree, "POST", "/v1/certificates", body)).json()
+    path = f"/v1/certificates/{made['certificate_id']}"
+    theirs, none = await world.call(edu, "GET", path), await world.call(edu, "GET", "/v1/certificates/nothing")
+    assert (theirs.status_code, none.status_code) == (404, 404)
+    for answer in (theirs, none):
+        assert answer.json() | {"request_id": ""} == none.json() | {"request_id": ""}
+    change = {"event": "revoke", "reason": "x", "status_list": "a.b.c"}
+    assert (await world.call(edu, "POST", path + "/status", change)).status_code == 404
+    face = await world.call(edu, "PUT", path + "/face", content=b"%PDF-", media_type="application/pdf")
+    assert face.status_code == 404
+
+
+async def test_a_department_cannot_register_anothers_type_even_with_its_own_keys(world, edu):
+    token = await world.sign("degree", [world.person("王小明").as_holder("owner")], by="dg-edu")
+    answer = await world.call(edu, "POST", "/v1/certificates", {"sd_jwt": token, "source": None, "supersedes": None})
+    assert (answer.status_code, answer.json()["code"]) == (403, "certificate.type_not_yours")
+
+
+async def test_a_batch_answers_every_line_in_order_and_a_bad_one_spoils_no_other(world, degree):
+    person = world.person("王小明")
+    good = [await world.body_of_certificate("degree", (person, "owner")) for _ in range(3)]
+    lines = [
+        good[0] | {"line": 1},
+        {"line": 2, "sd_jwt": "not a token"},
+        good[1],
+        {"line": 4, "sd_jwt": good[2]["sd_jwt"], "surprise": True},
+        good[2],
+        good[0],
+    ]
+    content = b"".join(json.dumps(line).encode() + b"\n" for line in lines) + b'{"a":1,"a":2}\n{broken\n'
+    answer = await world.call(
+        degree, "POST", "/v1/certificates/batch", content=content, media_type="application/x-ndjson"
+    )
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson")
+    found = [json.loads(line) for line in answer.text.splitlines()]
+    assert [one["line"] for one in found] == list(range(1, 9))
+    assert [one["status"] for one in found] == [201, 400, 201, 422, 201, 201, 400, 400]
+    assert found[5]["replayed"] and found[5]["certificate_id"] == found[0]["certificate_id"]
+    assert found[6]["problem"]["code"] == "json.duplicate_key"
+    async with world.view() as view:
+        assert await view.value(sa.select(sa.func.count()).select_from(certificates)) == 3
+
+
+async def test_a_batch_over_its_limits_is_refused_whole(world, degree, monkeypatch):
+    lines = b"{}\n" * 10_001
+    answer = await world.call(
+        degree, "POST", "/v1/certificates/batch", content=lines, media_type="application/x-ndjson"
+    )
+    assert (answer.status_code, answer.json()["code"]) == (413, "batch.too_many_lines")
+    long = b'{"sd_jwt":"' + b"a" * 512 * 1024 + b'"}\n'
+    answer = await world.call(
+        degree, "POST", "/v1/certificates/batch", content=long, media_type="application/x-ndjson"
+    )
+    assert (answer.status_code, answer.json()["code"]) == (413, "batch.line_too_long")
+
+
+async def test_the_same_key_and_body_get_the_same_bytes_and_another_body_is_refused(world, degree):
+    body = await world.body_of_certificate("degree", (world.person("王小明"), "owner"))
+    first = await world.call(degree, "POST", "/v1/certificates", body, key="k-1")
+    again = await world.call(degree, "POST", "/v1/certificates", body, key="k-1")
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.content == again.content
+    other = await world.body_of_certificate("degree", (world.person("李小红"), "owner"))
+    refused = await world.call(degree, "POST", "/v1/certificates", other, key="k-1")
+    assert (refused.status_code, refused.json()["code"]) == (422, "idempotency.other_body")
+    bad = await world.call(degree, "POST", "/v1/certificates", other, key="k" * 129)
+    assert (bad.status_code, bad.json()["code"]) == (400, "idempotency.key")
+
+
+async def test_two_departments_may_use_the_same_key(world, degree, edu):
+    mine = await world.body_of_certificate("degree", (world.person("王小明"), "owner"))
+    theirs = await world.body_of_certificate("school_record", (world.person("小明", "20180903"), "student"))
+    assert (await world.call(degree, "POST", "/v1/certificates", mine, key="same")).status_code == 201
+    assert (await world.call(edu, "POST", "/v1/certificates", theirs, key="same")).status_code in (201, 422)
+
+
+async def test_eight_at_once_with_one_key_register_once_and_all_get_the_same(world, degree):
+    body = await world.body_of_certificate("degree", (world.person("王小明"), "owner")) | {"source": None}
+    tokens = [await world.own_token(degree) for _ in range(8)]
+    calls = [world.call(degree, "POST", "/v1/certificates", body, key="once", token=t) for t in tokens]
+    answers = await asyncio.gather(*calls)
+    assert {a.status_code for a in answers} == {201}
+    assert len({a.content for a in answers}) == 1
+
+
+async def test_a_refused_call_does_not_use_its_key_up(world, degree):
+    body = await world.body_of_certificate("degree", (world.person("王小明"), "owner"))
+    wrong = body | {"sd_jwt": "a.b.c~"}
+    assert (await world.call(degree, "POST", "/v1/certificates", wrong, key="k")).status_code == 400
+    assert (await world.call(degree, "POST", "/v1/certificates", body, key="k")).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "status", "code"),
+    [
+        (b'{"count":1,"count":2}', "application/json", 400, "json.duplicate_key"),
+        (b'{"count":NaN}', "application/json", 400, "json.not_finite"),
+        (b'{"count":"1"}', "application/json", 422, "body.invalid"),
+        (b'{"count":true}', "application/json", 422, "body.invalid"),
+        (b'{"count":1,"more":1}', "application/json", 422, "body.invalid"),
+        (b"[]", "application/json", 422, "body.invalid"),
+        (b'{"count":1}', "text/plain", 400, "body.media_type"),
+        (b"[" * 5000, "application/json", 400, "json.too_deep"),
+        (b"x" * 20_000, "application/json", 413, "body.too_large"),
+        (b'{"count":0}', "application/json", 422, "status.count_out_of_range"),
+        (b"", "application/json", 400, "json.syntax"),
+    ],
+)
+async def test_bodies_are_read_strictly(world, edu, content, media_type, status, code):
+    answer = await world.call(edu, "POST", "/v1/status-lists/reserve", content=content, media_type=media_type)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert AUDIENCE not in answer.text or code != "body.invalid"
