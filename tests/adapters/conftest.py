@@ -1,12 +1,33 @@
 """What adapter tests share: a configuration written to a file, a DBF writer, made-up resident numbers."""
 
+import asyncio
+import itertools
 import struct
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
+import sqlalchemy as sa
+import uvicorn
+from parts import FixedClock, free_port
+from pydantic import SecretStr
 
-from hub.formats.identifiers import resident_check_character
+from hub import main
+from hub.actor import SYSTEM
+from hub.certificates import status
+from hub.certificates.model import certificates
+from hub.config import Settings
+from hub.formats.identifiers import credit_check_character, resident_check_character
+from hub.registry import departments, keys
+from hub.registry import model as registry
+from hub.store.tx import Database, Tx
+from hub.web.deps import Hub
+
+T = TypeVar("T")
 
 ConfigWriter = Callable[..., Path]
 
@@ -88,3 +109,95 @@ def dbf_bytes(
 @pytest.fixture
 def dbf() -> Callable[..., bytes]:
     return dbf_bytes
+
+
+# --- a real hub on a real socket ---
+
+
+@dataclass
+class RunningHub:
+    """A hub that answers on 127.0.0.1, with the clock that it and the agents of a test share."""
+
+    url: str
+    clock: FixedClock
+    hub: Hub
+    settings: Settings
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(100))
+
+    def in_hub(self, work: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+        """Do something at the hub that has no door for agents (add a department, look at rows)."""
+
+        async def go() -> T:
+            db = Database(self.settings.database_url, clock=self.clock, vault=self.hub.db.vault)
+            try:
+                async with db.tx(SYSTEM) as tx:
+                    return await work(tx)
+            finally:
+                await db.close()
+
+        return asyncio.run(go())
+
+    def code_for(self, slug: str) -> str:
+        """An enrolment code for a department, which is added when it is new."""
+
+        async def work(tx: Tx) -> str:
+            known = await tx.value(
+                sa.select(registry.departments.c.slug).where(registry.departments.c.slug == slug)
+            )
+            if known is None:
+                body = f"12441900MB{next(self._numbers):07d}"
+                await departments.add(
+                    tx, slug=slug, uscc=body + credit_check_character(body), name_zh=slug, name_en=slug
+                )
+            return await keys.make_enrolment_code(
+                tx, department=slug, made_by="officer:a", approved_by="officer:b"
+            )
+
+        return self.in_hub(work)
+
+    def certificates(self) -> list[sa.Row[Any]]:
+        """Every certificate row, oldest first."""
+
+        async def work(tx: Tx) -> list[sa.Row[Any]]:
+            return list(await tx.all(sa.select(certificates).order_by(certificates.c.id)))
+
+        return self.in_hub(work)
+
+    def standing(self) -> list[str]:
+        """For each current certificate, what the newest signed list says; sorted."""
+
+        async def work(tx: Tx) -> list[str]:
+            found = []
+            for row in await tx.all(sa.select(certificates)):
+                said = await status.standing(tx, uri=row.status_uri, idx=row.status_idx)
+                found.append(f"{row.state}/{said[0]}")
+            return sorted(found)
+
+        return self.in_hub(work)
+
+
+@pytest.fixture
+def running_hub(sqlite_database: str, tmp_path: Path, clock: FixedClock) -> Iterator[RunningHub]:
+    """A whole hub, as `hub.main` wires it, served by uvicorn in a thread."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    settings = Settings(
+        public_url=url, data_dir=tmp_path / "hub", database_url=sqlite_database.replace("+aiosqlite", ""),
+        key_passphrase=SecretStr("test-only-passphrase"),
+    )  # fmt: skip
+    built = main.build(settings)
+    built.db.clock = clock
+    hub = replace(built, clock=clock)
+    for purpose, alg in (("token", "ES256"), ("receipt", "ES256"), ("ledger", "EdDSA")):
+        hub.keyring.create(purpose, alg=alg, not_before=clock())
+    server = uvicorn.Server(uvicorn.Config(main.app(hub), port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.02)
+        yield RunningHub(url, clock, hub, settings)
+    finally:
+        server.should_exit = True
+        thread.join(20)

@@ -87,8 +87,8 @@ def test_absent_optional_claims_do_not_show():
 
 
 def test_a_living_type_says_its_day():
-    claims = {"number": "1", "permits": [{"kind": "residence", "valid_from": "2020-01-01", "valid_until": "2027-01-01"}],
-              "town": "南城街道"}  # fmt: skip
+    permits = [{"kind": "residence", "valid_from": "2020-01-01", "valid_until": "2027-01-01"}]
+    claims = {"number": "1", "permits": permits, "town": "南城街道"}
     mapped = Mapped((owner(),), claims, None, None, "2026-11-23")
     found = signed(mapped, "residence_permit")[1]
     assert found.payload["as_of"] == "2026-11-23"
@@ -125,9 +125,7 @@ def test_every_shipped_type_is_read(file):
     assert found.properties
 
 
-@pytest.mark.parametrize(
-    "change", [{"schema": {"type": 1}}, {"nature": "x"}, {"holders": {}}, {"vct": ""}]
-)
+@pytest.mark.parametrize("change", [{"schema": {"type": 1}}, {"nature": "x"}, {"holders": {}}, {"vct": ""}])
 def test_broken_type_documents_are_refused(change):
     document = json.loads((TYPES / "degree.json").read_text(encoding="utf-8"))
     with pytest.raises(Malformed):

@@ -1,0 +1,397 @@
+"""From the legacy database to the hub's door and back: real rows, real signatures, a real hub."""
+
+import sqlite3
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from adapters import quarantine
+from adapters.agent import Agent
+from hub.certificates.model import certificate_sources, certificates
+from hub.errors import HubError, NotFound
+
+COLUMNS = "id integer, xm, sfzh, xwlx, xxmc, bydate, zsbh"
+
+
+@pytest.fixture
+def legacy(tmp_path: Path):
+    connection = sqlite3.connect(tmp_path / "legacy.db", isolation_level=None)
+    connection.execute(f"create table xwzs ({COLUMNS})")
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def fill(legacy, resident):
+    def rows(first: int, last: int) -> None:
+        for id_ in range(first, last + 1):
+            legacy.execute(
+                "insert into xwzs values (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    id_,
+                    f"张{chr(0x4E00 + id_)}",
+                    resident(id_),
+                    "4",
+                    "东莞理工学院",
+                    "20160705",
+                    f"Z{id_:06d}",
+                ),
+            )
+
+    return rows
+
+
+@pytest.fixture
+def agent(running_hub, config_file, fill):
+    agent_line = f'agent: {{department: dg-degree, hub: "{running_hub.url}", state: state.db, keys: keys}}\n'
+    found = Agent.load(
+        config_file(agent=agent_line), passphrase="agent-passphrase-1", clock=running_hub.clock
+    )
+    found.enrol(running_hub.code_for("dg-degree"))
+    yield found
+    found.close()
+
+
+def test_rows_become_certificates_once(agent, running_hub, fill):
+    fill(1, 30)
+    assert all(check.ok for check in agent.check())
+    first = agent.sync()
+    assert (first.read, first.registered, first.quarantined) == (30, 30, 0)
+    second = agent.sync()
+    assert (second.unchanged, second.registered, second.superseded) == (30, 0, 0)
+    rows = running_hub.certificates()
+    assert len(rows) == 30
+    assert {row.state for row in rows} == {"current"}
+    assert running_hub.standing() == ["current/valid"] * 30
+
+
+def counted(running_hub) -> Counter:
+    return Counter(running_hub.standing())
+
+
+def change(legacy, id_: int, **cells) -> None:
+    for name, cell in cells.items():
+        legacy.execute(f"update xwzs set {name} = ? where id = ?", (cell, id_))
+
+
+def test_a_changed_row_supersedes_and_going_back_is_a_third_certificate(agent, running_hub, fill, legacy):
+    fill(1, 3)
+    agent.sync()
+    change(legacy, 2, xxmc="华南师范大学")
+    report = agent.sync()
+    assert (report.superseded, report.unchanged) == (1, 2)
+    assert counted(running_hub) == {"current/valid": 3, "superseded/invalid": 1}
+    change(legacy, 2, xxmc="东莞理工学院")
+    assert agent.sync().superseded == 1
+    assert counted(running_hub) == {"current/valid": 3, "superseded/invalid": 2}
+    assert sorted(row.version for row in running_hub.certificates()) == [1, 1, 1, 2, 3]
+
+
+def test_many_changes_in_one_batch_chain_their_lists(agent, running_hub, fill, legacy):
+    fill(1, 12)
+    agent.sync()
+    legacy.execute("update xwzs set xwlx = '3'")
+    assert agent.sync().superseded == 12
+    assert counted(running_hub) == {"current/valid": 12, "superseded/invalid": 12}
+
+
+def test_a_vanished_row_is_revoked_at_its_second_absence_and_may_come_back(agent, running_hub, fill, legacy):
+    fill(1, 40)
+    agent.sync()
+    legacy.execute("delete from xwzs where id = 7")
+    first = agent.sync()
+    assert (first.revoked, first.held) == (0, 1)
+    assert counted(running_hub) == {"current/valid": 40}
+    second = agent.sync()
+    assert (second.revoked, second.held) == (1, 0)
+    assert counted(running_hub) == {"current/valid": 39, "revoked/invalid": 1}
+    fill(7, 7)
+    assert agent.sync().registered == 1
+    assert counted(running_hub) == {"current/valid": 40, "revoked/invalid": 1}
+
+
+def test_an_emptied_source_revokes_nothing_until_an_officer_says_so(agent, running_hub, fill, legacy):
+    fill(1, 40)
+    agent.sync()
+    legacy.execute("delete from xwzs")
+    for _ in range(3):
+        report = agent.sync()
+        assert (report.revoked, report.held) == (0, 40)
+    assert counted(running_hub) == {"current/valid": 40}
+    [hold] = quarantine.held(agent.state)
+    assert hold.reason == "few_rows"
+
+
+def test_mass_revocation_waits_for_a_named_officer(agent, running_hub, fill, legacy, config_file):
+    fill(1, 100)
+    agent.sync()
+    legacy.execute("delete from xwzs where id <= 4")  # 96 % of the rows are left, but four are gone at once
+    agent.sync()
+    assert agent.sync().revoked == 0
+    [hold] = quarantine.held(agent.state)
+    assert (hold.reason, hold.rows, hold.total) == ("mass_revocation", 4, 100)
+    assert quarantine.release(agent.state, hold.id, "李四")
+    assert agent.sync().revoked == 4
+    assert counted(running_hub) == {"current/valid": 96, "revoked/invalid": 4}
+    assert quarantine.held(agent.state) == []
+
+
+def test_bad_rows_are_quarantined_and_keep_their_old_certificate(agent, running_hub, fill, legacy):
+    fill(1, 30)
+    agent.sync()
+    change(legacy, 3, xm="张?")
+    change(legacy, 4, xwlx="9")
+    change(legacy, 5, bydate="20160230")
+    report = agent.sync()
+    assert (report.quarantined, report.revoked, report.superseded) == (3, 0, 0)
+    codes = {(one.key, one.finding.code) for one in quarantine.listed(agent.state)}
+    assert codes == {('["3"]', "lossy_text"), ('["4"]', "code_unknown"), ('["5"]', "date_impossible")}
+    assert counted(running_hub) == {"current/valid": 30}
+    change(legacy, 3, xm="张䶮")
+    report = agent.sync()
+    assert (report.superseded, report.quarantined) == (1, 2)
+    assert len(quarantine.listed(agent.state)) == 2
+
+
+def test_a_source_gone_bad_does_not_count_as_a_pass(agent, running_hub, fill, legacy):
+    fill(1, 30)
+    agent.sync()
+    legacy.execute("update xwzs set xm = '?' where id <= 15")
+    report = agent.sync()
+    assert report.quarantined == 15
+    assert [hold.reason for hold in quarantine.held(agent.state)] == ["quarantine_share"]
+    assert counted(running_hub) == {"current/valid": 30}
+
+
+def test_repeated_keys_are_never_signed(agent, running_hub, fill):
+    fill(1, 30)
+    fill(5, 5)
+    report = agent.sync()
+    assert (report.read, report.registered, report.quarantined) == (31, 29, 1)
+    assert [one.finding.code for one in quarantine.listed(agent.state)] == ["duplicate_key"]
+
+
+def test_rows_without_a_key_stop_revocation(agent, fill, legacy):
+    fill(1, 30)
+    agent.sync()
+    legacy.execute("update xwzs set id = null where id = 3")
+    for _ in range(3):
+        report = agent.sync()
+        assert (report.revoked, report.held) == (0, 1)
+
+
+def test_what_a_person_revoked_stays_revoked_until_the_row_says_something_else(
+    agent, running_hub, fill, legacy
+):
+    fill(1, 5)
+    agent.sync()
+    agent.revoke("degree", "3", "issued-in-error")
+    assert counted(running_hub) == {"current/valid": 4, "revoked/invalid": 1}
+    assert (agent.sync().registered, agent.sync().skipped) == (0, 1)
+    change(legacy, 3, xxmc="华南师范大学")
+    assert agent.sync().registered == 1
+    assert counted(running_hub) == {"current/valid": 5, "revoked/invalid": 1}
+    with pytest.raises(NotFound):
+        agent.revoke("degree", "99", "issued-in-error")
+
+
+def test_lists_are_signed_anew_before_they_end(agent, running_hub, fill):
+    fill(1, 2)
+    agent.sync()
+    [before] = agent.state.lists()
+    running_hub.clock.advance(days=5)
+    agent.sync()
+    [after] = agent.state.lists()
+    assert after.seq == before.seq + 1
+    assert after.expires > before.expires
+    running_hub.clock.advance(days=5)
+    assert counted(running_hub) == {"current/valid": 2}
+    running_hub.clock.advance(days=3)
+    assert counted(running_hub) == {"current/stale": 2}  # the agent was away: no statement, not "valid"
+
+
+def test_a_changed_mapping_waits_for_an_officer(running_hub, agent, fill, config_file):
+    fill(1, 20)
+    agent.sync()
+    agent.close()
+    path = agent.config.agent.state.parent / "agent.yaml"
+    path.write_text(
+        path.read_text().replace("school: {from: xxmc}", "school: {from: xxmc}\n      major: {from: zsbh}")
+    )
+    with Agent.load(path, passphrase="agent-passphrase-1", clock=running_hub.clock) as changed:
+        report = changed.sync()
+        assert (report.read, report.superseded, report.held) == (0, 0, 20)
+        [hold] = quarantine.held(changed.state)
+        assert (hold.reason, hold.rows) == ("mapping_changed", 20)
+        quarantine.release(changed.state, hold.id, "李四")
+        assert changed.sync().superseded == 20
+
+
+def test_a_state_from_a_backup_finds_its_lists_again(running_hub, agent, fill, legacy, tmp_path):
+    fill(1, 4)
+    agent.sync()
+    agent.state.db.execute("vacuum into ?", (str(tmp_path / "backup.db"),))
+    change(legacy, 1, xxmc="甲大学")
+    agent.sync()
+    agent.close()
+    agent.config.agent.state.unlink()
+    for leftover in ("-wal", "-shm"):
+        Path(f"{agent.config.agent.state}{leftover}").unlink(missing_ok=True)
+    (tmp_path / "backup.db").rename(agent.config.agent.state)
+    with Agent.load(
+        tmp_path / "agent.yaml", passphrase="agent-passphrase-1", clock=running_hub.clock
+    ) as back:
+        change(legacy, 2, xxmc="乙大学")
+        back.sync()
+        assert counted(running_hub)["superseded/invalid"] == 2
+        assert counted(running_hub)["current/valid"] == 4
+
+
+def test_a_hub_that_is_away_loses_nothing(agent, running_hub, fill, monkeypatch):
+    fill(1, 10)
+    monkeypatch.setattr("adapters.client.LONGEST_PAUSE", 0.0)
+    there, agent.desk.client.hub = agent.desk.client.hub, "http://127.0.0.1:9"
+    with pytest.raises(HubError) as caught:
+        agent.sync()
+    assert caught.value.code == "hub.unreachable"
+    agent.desk.client.hub = there
+    assert agent.sync().registered == 10
+
+
+def test_what_the_hub_refuses_is_quarantined_and_not_asked_again(agent, running_hub, fill, legacy):
+    fill(1, 30)
+    long_name = "张" * 200  # the hub takes names of at most 128 characters; the type's schema does not say so
+    change(legacy, 3, xm=long_name)
+    report = agent.sync()
+    assert (report.registered, report.quarantined) == (29, 1)
+    [one] = quarantine.listed(agent.state)
+    assert one.finding.code == "refused_by_hub"
+    assert one.finding.detail == "certificate.holders_invalid"
+    free = agent.state.count_free()
+    assert agent.sync().quarantined == 1
+    assert agent.state.count_free() == free  # nothing was signed for it again
+    change(legacy, 3, xm="张三")
+    assert agent.sync().registered == 1
+    assert quarantine.listed(agent.state) == []
+
+
+def test_preview_and_status_show_nothing_personal(agent, fill, resident):
+    fill(1, 3)
+    rows = agent.preview(2)
+    assert len(rows) == 2
+    text = repr(rows)
+    assert resident(1) not in text
+    assert "张一" not in text
+    assert "东莞理工学院" in text
+    agent.sync()
+    status = agent.status()
+    assert status.datasets[0].current == 3
+    assert status.waiting == 0
+
+
+def test_no_key_of_the_source_reaches_the_hub(agent, running_hub, fill):
+    fill(1, 3)
+    agent.sync()
+
+    async def work(tx):
+        return await tx.all(sa.select(certificate_sources))
+
+    for row in running_hub.in_hub(work):
+        assert len(row.ref) == 43
+        assert row.dataset == "degree"
+
+
+# --- killed anywhere ---
+
+
+class Killed(BaseException):
+    """Stands for the process ending here: nothing after it runs, and nothing catches it."""
+
+
+def final(running_hub) -> list[tuple[str, str]]:
+    async def work(tx):
+        columns = (certificate_sources.c.ref, certificate_sources.c.generation, certificates.c.state)
+        joined = certificate_sources.join(
+            certificates, certificates.c.id == certificate_sources.c.certificate_id
+        )
+        return sorted(tuple(row) for row in await tx.all(sa.select(*columns).select_from(joined)))
+
+    return running_hub.in_hub(work)
+
+
+def reopened(agent: Agent, running_hub) -> Agent:
+    agent.close()
+    path = agent.config.agent.state.parent / "agent.yaml"
+    return Agent.load(path, passphrase="agent-passphrase-1", clock=running_hub.clock)
+
+
+def test_a_sync_killed_at_any_statement_or_call_ends_the_same(agent, running_hub, fill, legacy, rng):
+    """Every write of the state file and every call to the hub is a place to die: before it, and after it."""
+    fill(1, 6)
+    agent.sync()
+    legacy.execute("update xwzs set xxmc = '甲大学' where id in (1, 2)")
+    legacy.execute("delete from xwzs where id = 6")
+    agent.sync()
+    fill(7, 9)
+    legacy.execute("update xwzs set xxmc = '乙大学' where id in (2, 3)")
+    for step in range(60):
+        if not dies_at(agent, step):
+            break
+        agent = reopened(agent, running_hub)
+    else:
+        pytest.fail("the sync never came to its end")
+    report = agent.sync()
+    assert (report.registered, report.superseded, report.revoked) == (0, 0, 0)
+    generations = Counter((generation, state) for _, generation, state in final(running_hub))
+    assert generations == {
+        (1, "current"): 5, (1, "superseded"): 3, (2, "current"): 2, (2, "superseded"): 1, (3, "current"): 1,
+        (1, "revoked"): 1,
+    }  # fmt: skip
+    assert counted(running_hub) == {"current/valid": 8, "superseded/invalid": 4, "revoked/invalid": 1}
+    assert agent.state.waiting() == []
+    agent.close()
+
+
+def dies_at(agent: Agent, step: int) -> bool:
+    """Sync, and die at the `step`th commit or answered call; each run gets one step further. False when it ended."""
+    left = step
+
+    def tick() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+
+    send = agent.desk.client._http.request
+    commit = agent.state.db
+
+    class Dying:
+        """The connection, dying after its Nth commit."""
+
+        def __getattr__(self, name):
+            return getattr(commit, name)
+
+        def execute(self, sql, *values):
+            found = commit.execute(sql, *values)
+            if sql == "commit":
+                tick()
+            return found
+
+    def request(*args, **kwargs):
+        tick()
+        answer = send(*args, **kwargs)
+        tick()
+        return answer
+
+    agent.desk.client._http.request = request
+    agent.state.db = Dying()
+    try:
+        agent.sync()
+    except Killed:
+        return True
+    finally:
+        agent.state.db = commit
+        agent.desk.client._http.request = send
+    return False
