@@ -32,7 +32,10 @@ class ApiWorld(World):
     def __init__(self, database: str, clock: FixedClock, folder: Path) -> None:
         super().__init__(database, clock)
         self.settings = Settings(
-            public_url=AUDIENCE, data_dir=folder, database_url="sqlite:///unused", ledger_origin="hub.example/ledger"
+            public_url=AUDIENCE,
+            data_dir=folder,
+            database_url="sqlite:///unused",
+            ledger_origin="hub.example/ledger",
         )
         self.blobs = FileBlobs(self.settings.blobs_dir)
         self.keyring = Keyring(self.settings.keyring_dir, "a passphrase for tests")
@@ -74,8 +77,16 @@ class ApiWorld(World):
 
     # --- calling as a department ---
 
-    def proof(self, department: TestDepartment, method: str, path: str, token: str | None = None, **other: Any) -> str:
-        said = {"htm": method, "htu": AUDIENCE + path, "now": seconds(self.clock()), "access_token": token, **other}
+    def proof(
+        self, department: TestDepartment, method: str, path: str, token: str | None = None, **other: Any
+    ) -> str:
+        said = {
+            "htm": method,
+            "htu": AUDIENCE + path,
+            "now": seconds(self.clock()),
+            "access_token": token,
+            **other,
+        }
         return dpop.prove(said.pop("signer", department.client), **said)
 
     def assertion(self, department: TestDepartment, **other: Any) -> str:
@@ -83,7 +94,13 @@ class ApiWorld(World):
         return authorization.make_client_assertion(said.pop("signer", department.client), **said)
 
     async def form(
-        self, department: TestDepartment, path: str, *, with_proof: bool = False, headers: dict[str, str] | None = None, **fields: str
+        self,
+        department: TestDepartment,
+        path: str,
+        *,
+        with_proof: bool = False,
+        headers: dict[str, str] | None = None,
+        **fields: str,
     ) -> httpx.Response:
         """POST a form to an OAuth door, authenticated unless `client_assertion` is given."""
         whole = {

@@ -1,0 +1,184 @@
+"""Which department is calling: a DPoP-bound access token of ours, proved with the department's client key.
+
+The checks that need the database (replay, key still standing) are made by `Caller.enter`, inside the transaction
+that does the work, so that a proof is spent in the same commit (DESIGN section 3, rule 10).
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from starlette.requests import Request
+
+from hub.actor import Actor, ActorKind
+from hub.clock import from_seconds, seconds
+from hub.errors import Forbidden, HubError, Malformed, Unauthenticated
+from hub.formats import dpop
+from hub.formats.authorization import AccessToken, check_access_token
+from hub.formats.dpop import Proof
+from hub.registry.keys import client_key
+from hub.store.model import replays
+from hub.store.replay import use_once
+from hub.store.tx import Tx
+from hub.web.deps import Hub, hub_of
+from keys.errors import KeyFault
+from keys.public import PublicKey
+
+MAX_TOKEN = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A department whose token and proof are right; `enter` must be awaited before anything is done for it."""
+
+    actor: Actor
+    token: AccessToken
+    proof: Proof
+
+    @property
+    def department(self) -> str:
+        """The slug of the calling department."""
+        return self.token.client_id
+
+    async def enter(self, tx: Tx) -> None:
+        """1. This proof was never used. 2. The client key stands and its department is active. 3. The token was not
+        revoked. Raises Unauthenticated `dpop.replayed`, `client.unknown`, `token.revoked`."""
+        await spend_proof(tx, self.proof)  # 1
+        await client_key(tx, department=self.department, kid=self.proof.jkt)  # 2
+        if await is_revoked(tx, self.token.jti):  # 3
+            raise Unauthenticated("token.revoked", "访问令牌已被撤销。", "The access token was revoked.")
+
+
+async def department_caller(request: Request, *, scope: str) -> Caller:
+    """Authenticate a call to a department's door (RFC 9449 section 7, RFC 9068 section 4).
+
+    1. Exactly one Authorization header with the scheme DPoP, exactly one DPoP header, no token in the query.
+    2. The proof is for this method, the configured public URL with this path, and this token. 3. The token is ours,
+    in force, and bound to the key of the proof. 4. It has the scope of this door.
+    Raises Unauthenticated `token.*`, `dpop.*`; Forbidden `token.scope`.
+    """
+    hub = hub_of(request)
+    token, proof = _headers(request)  # 1
+    now = seconds(hub.clock())
+    try:
+        checked = dpop.check(  # 2
+            proof, htm=request.method, htu=target(hub, request), now=now, access_token=token
+        )
+    except HubError as fault:
+        raise Unauthenticated(_dpop_code(fault), fault.zh, fault.en, **_CLOCK) from fault
+    issuer = hub.settings.public_url
+    try:
+        said = check_access_token(  # 3
+            token, issuer=issuer, audience=issuer, key=token_keys(hub), now=now, jkt=checked.jkt
+        )
+    except HubError as fault:
+        raise Unauthenticated(
+            "token.invalid", "访问令牌无效或已过期。", "The access token is not valid."
+        ) from fault
+    if scope not in said.scope:  # 4
+        raise Forbidden(
+            "token.scope",
+            f"访问令牌没有 {scope} 权限。",
+            f"The access token does not have the scope {scope}.",
+            next_zh="请在 /oauth/token 申请时写明 scope。",
+            next_en="Ask for that scope at /oauth/token.",
+        )
+    return Caller(Actor(ActorKind.DEPARTMENT, department=said.client_id, jkt=checked.jkt), said, checked)
+
+
+async def issuing(request: Request) -> Caller:
+    """A department at a door for issuers."""
+    return await department_caller(request, scope="issue")
+
+
+async def verifying(request: Request) -> Caller:
+    """A department at a door for verifiers."""
+    return await department_caller(request, scope="verify")
+
+
+def target(hub: Hub, request: Request) -> str:
+    """What `htu` must name: the configured public URL and the path as it came, never the Host header."""
+    raw = request.scope.get("raw_path") or request.url.path.encode()
+    return hub.settings.public_url + raw.decode("ascii", "replace").partition("?")[0]
+
+
+def token_keys(hub: Hub) -> "TokenKeys":
+    """The public halves of the hub's own token keys, for checking tokens that came back."""
+    return TokenKeys(hub)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKeys:
+    """Finds a token key of the hub by its id; LookupError for keys of any other purpose."""
+
+    hub: Hub
+
+    def __call__(self, kid: str) -> PublicKey:
+        """The public key named `kid`, unless it was retired or serves another purpose."""
+        for record in self.hub.keyring.inventory():
+            if record.kid == kid and record.purpose == "token":
+                try:
+                    return self.hub.keyring.signer(kid).public
+                except KeyFault as fault:
+                    raise LookupError(kid) from fault
+        raise LookupError(kid)
+
+
+async def spend_proof(tx: Tx, proof: Proof) -> None:
+    """Use a DPoP proof up, in this transaction: Unauthenticated `dpop.replayed` when it came before."""
+    key = f"{proof.jkt}\n{proof.jti}\n{proof.htu}"
+    if not await use_once(tx, kind="dpop", key=key, expires_at=from_seconds(proof.expires)):
+        raise Unauthenticated(
+            "dpop.replayed",
+            "该 DPoP 证明已使用过。",
+            "This DPoP proof was used before.",
+            next_zh="每次请求都须生成新的证明。",
+            next_en="Make a new proof for every request.",
+        )
+
+
+async def revoke(tx: Tx, token: AccessToken) -> None:
+    """Let a token end before its time (RFC 7009)."""
+    await use_once(tx, kind="revoked", key=token.jti, expires_at=from_seconds(token.exp + 60))
+
+
+async def is_revoked(tx: Tx, jti: str) -> bool:
+    """Whether the token with this `jti` was revoked."""
+    digest = hashlib.sha256(jti.encode()).digest()
+    query = sa.select(replays.c.kind).where(replays.c.kind == "revoked", replays.c.key == digest)
+    return await tx.value(query) is not None
+
+
+_CLOCK = {
+    "next_zh": "请为每次请求生成新的证明，核对 htm、htu、ath，并校准本机时钟。",
+    "next_en": "Make a new proof for each request; check htm, htu, ath and this machine's clock.",
+}
+
+
+def _headers(request: Request) -> tuple[str, str]:
+    credentials = request.headers.getlist("authorization")
+    proofs = request.headers.getlist("dpop")
+    if "access_token" in request.query_params or len(credentials) > 1 or len(proofs) > 1:
+        raise Malformed(
+            "token.twice", "只能用一种方式、一次出示访问令牌。", "Present one token, once, in one way only."
+        )
+    if not credentials:
+        raise Unauthenticated(
+            "token.missing",
+            "缺少访问令牌。",
+            "There is no access token.",
+            next_zh="请先在 /oauth/token 取得令牌。",
+            next_en="Get one at /oauth/token first.",
+        )
+    scheme, _, token = credentials[0].partition(" ")
+    if scheme.lower() != "dpop" or not token or len(token) > MAX_TOKEN or not proofs:
+        raise Unauthenticated(
+            "token.not_bound",
+            "访问令牌须以 DPoP 方式出示，并附 DPoP 证明。",
+            "The token must come under the scheme DPoP, with a DPoP proof.",
+        )
+    return token, proofs[0]
+
+
+def _dpop_code(fault: HubError) -> str:
+    return fault.code if fault.code.startswith("dpop.") else "dpop.invalid"

@@ -1,0 +1,98 @@
+"""Opens all doors: the API for departments and the public, then the pages; request numbers; errors told fitly."""
+
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hub.errors import Forbidden, HubError, Internal, Malformed, NotFound, TooLarge
+from hub.ids import public_token
+from hub.web import issuer, oauth, public, verifier
+from hub.web.answer import request_id
+from hub.web.deps import Hub
+from hub.web.pages.mount import mount as mount_pages
+from hub.web.problems import oauth_error, problem
+
+Message = MutableMapping[str, Any]
+
+log = structlog.get_logger()
+
+DOORS = (issuer, verifier, oauth, public)
+"""In this order: `/v1/status-lists/mine` is the issuer's, `/v1/status-lists/{list_id}` everybody's."""
+
+
+def mount(app: FastAPI, hub: Hub) -> None:
+    """Add every door of the hub to `app`."""
+    for door in DOORS:
+        app.include_router(door.router)
+    for kind in (HubError, HTTPException, Exception):
+        app.add_exception_handler(kind, tell)
+    mount_pages(app, hub)
+    app.add_middleware(RequestNumbers)
+    logging.getLogger("uvicorn.access").disabled = True  # paths only, and ours carry the request number
+
+
+async def tell(request: Request, fault: Exception) -> Response:
+    """Tell a program of an error: OAuth errors below /oauth/, problem documents everywhere else."""
+    number = request_id(request)
+    error, status = _as_ours(fault)
+    if error.kind == "internal":
+        log.error("request.failed", request_id=number, code=error.code, exc_info=fault)
+    if request.url.path.startswith("/oauth/"):
+        return oauth_error(error)
+    return problem(error, request_id=number, status=status)
+
+
+def _as_ours(fault: Exception) -> tuple[HubError, int | None]:
+    if isinstance(fault, HubError):
+        return fault, None
+    if isinstance(fault, HTTPException):
+        known: dict[int, HubError] = {
+            403: Forbidden("http.forbidden", "不允许。", "Not allowed."),
+            404: NotFound("http.not_found", "没有这个地址。", "There is nothing at this address."),
+            405: Malformed(
+                "http.method", "该地址不接受这种方法。", "This address does not take this method."
+            ),
+            413: TooLarge("http.too_large", "请求过大。", "The request is too large."),
+        }
+        other = Malformed("http.refused", "请求无法处理。", "The request cannot be taken.")
+        return known.get(fault.status_code, other), fault.status_code
+    text = ("系统内部出了差错，已记录。", "Something failed inside the hub; it has been noted.")
+    return Internal("http.internal", *text), None
+
+
+class RequestNumbers:
+    """Gives every request a number, shows it in `X-Request-Id`, and writes one log line without query or body."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(
+        self, scope: Message, receive: Any, send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        """Number one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        number = scope.setdefault("state", {})["request_id"] = public_token(9)
+        status = 0
+
+        async def numbered(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = number
+            await send(message)
+
+        try:
+            await self.app(scope, receive, numbered)
+        finally:
+            route = scope.get("route")
+            path = getattr(route, "path", "-")  # the pattern, never the ids in it
+            log.info("request", request_id=number, method=scope["method"], route=path, status=status)

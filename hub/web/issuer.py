@@ -1,0 +1,400 @@
+"""The door for departments that issue: keys, status lists, certificates. Every call proves its client key (DPoP)."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends
+from pydantic import Field, StringConstraints
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from hub.actor import Actor, ActorKind
+from hub.certificates import indices, status
+from hub.certificates.face import keep_face
+from hub.certificates.find import by_public_id, unknown_certificate
+from hub.certificates.model import StatusEvent
+from hub.certificates.register import Registered, Source, Supersession, register
+from hub.clock import seconds
+from hub.errors import HubError
+from hub.paper.read import MAX_PDF, inspect_in_child
+from hub.registry import keys
+from hub.store.tx import Tx
+from hub.web import idempotency, ndjson
+from hub.web.answer import dumps, json_answer, receipt_for, request_id
+from hub.web.body import CERTIFICATE, Body, parse, read_body, read_bytes, request_schema
+from hub.web.caller import Caller, issuing
+from hub.web.deps import Hub, hub_of
+from hub.web.problems import STATUS, document
+
+router = APIRouter(tags=["issuers"])
+
+Issuing = Annotated[Caller, Depends(issuing)]
+Short = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Token = Annotated[str, StringConstraints(min_length=1, max_length=64 * 1024)]
+
+LINE_BYTES = 512 * 1024
+LINES = 10_000
+BATCH_BYTES = 64 * 1024 * 1024
+LINES_A_COMMIT = 50
+
+
+class KeyOffer(Body):
+    """One key a department brings, with the proof that it holds the private half."""
+
+    purpose: Short
+    jwk: dict[str, Any]
+    proof: Token
+    not_after: int | None = None
+
+
+class Enrolment(Body):
+    """The one-time code and the first keys."""
+
+    code: Short
+    keys: Annotated[list[KeyOffer], Field(min_length=1, max_length=3)]
+
+
+class Rotation(Body):
+    """The next key of one purpose, vouched for by the one before."""
+
+    purpose: Short
+    jwk: dict[str, Any]
+    proof: Token
+    previous_proof: Token
+
+
+class Reservation(Body):
+    """How many status indices are wanted."""
+
+    count: int
+
+
+class ListPush(Body):
+    """A status list token of the department."""
+
+    token: Token
+
+
+class SourceBody(Body):
+    """Which source row a certificate was made from; `ref` is a keyed hash, never the row's own key."""
+
+    dataset: Short
+    ref: Short
+    generation: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    claims_hash: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
+
+class SupersedesBody(Body):
+    """The certificate that is replaced, and the list that says so."""
+
+    certificate_id: Short
+    status_list: Token
+
+
+class NewCertificate(Body):
+    """One SD-JWT VC to register. `line` is only for people who read batches."""
+
+    sd_jwt: Annotated[str, StringConstraints(min_length=1, max_length=512 * 1024)]
+    source: SourceBody | None = None
+    supersedes: SupersedesBody | None = None
+    line: int | None = None
+
+
+class StatusChange(Body):
+    """An event, its reason as a code word, and the list that says so."""
+
+    event: Literal["revoke", "suspend", "reinstate"]
+    reason: Annotated[str, StringConstraints(pattern="^[a-z0-9_.-]{1,48}$")]
+    status_list: Token
+
+
+@router.post(
+    "/v1/departments/{slug}/enrol",
+    status_code=201,
+    openapi_extra=request_schema(
+        Enrolment,
+        {
+            "code": "k3…",
+            "keys": [{"purpose": "client", "jwk": {"kty": "EC", "crv": "P-256"}, "proof": "eyJ…"}],
+        },
+    ),
+)
+async def enrol(slug: str, request: Request) -> Response:
+    """Bring the first keys with a one-time code. Not authenticated otherwise: the code and the proofs are it."""
+    hub = hub_of(request)
+    body, _ = await read_body(request, Enrolment, max_bytes=256 * 1024)
+    async with hub.tx(Actor(ActorKind.DEPARTMENT, department=slug)) as tx:
+        admitted = await keys.enrol(
+            tx,
+            department=slug,
+            code=body.code,
+            offers=[offer.model_dump() for offer in body.keys],
+            audience=hub.settings.public_url,
+        )
+        answer = _admitted(hub, tx, admitted)
+    return json_answer(answer, 201)
+
+
+@router.post(
+    "/v1/keys",
+    status_code=201,
+    openapi_extra=request_schema(
+        Rotation, {"purpose": "certificate", "jwk": {"kty": "EC"}, "proof": "eyJ…", "previous_proof": "eyJ…"}
+    ),
+)
+async def rotate(request: Request, caller: Issuing) -> Response:
+    """Register the next key of one purpose."""
+    hub = hub_of(request)
+    body, raw = await read_body(request, Rotation, max_bytes=256 * 1024)
+    async with hub.tx(caller.actor) as tx:
+        await caller.enter(tx)
+        slot = await idempotency.enter(tx, request, caller=caller.actor.reference(), body=raw)
+        if slot and slot.reply:
+            return json_answer(slot.reply.body, slot.reply.status)
+        admitted = await keys.rotate(
+            tx,
+            department=caller.department,
+            purpose=body.purpose,
+            jwk=body.jwk,
+            proof=body.proof,
+            previous_proof=body.previous_proof,
+            audience=hub.settings.public_url,
+        )
+        answer = _admitted(hub, tx, admitted)
+        await idempotency.keep(tx, slot, status=201, body=answer)
+    return json_answer(answer, 201)
+
+
+@router.post("/v1/keys/{kid}/retire")
+async def retire(kid: str, request: Request, caller: Issuing) -> Response:
+    """End a key. What it signed before stays good."""
+    hub = hub_of(request)
+    async with hub.tx(caller.actor) as tx:
+        await caller.enter(tx)
+        leaf = await keys.retire(tx, department=caller.department, kid=kid)
+        made = receipt_for(hub, kind="key.retired", leaf_hash=leaf.leaf_hash, at=tx.now)
+        answer = dumps({"kid": kid, "retired_at": seconds(tx.now), "receipt": made})
+    return json_answer(answer)
+
+
+@router.post(
+    "/v1/status-lists/reserve", status_code=201, openapi_extra=request_schema(Reservation, {"count": 100})
+)
+async def reserve(request: Request, caller: Issuing) -> Response:
+    """Reserve up to 1,000 random status indices; unused ones are burned."""
+    hub = hub_of(request)
+    body, _ = await read_body(request, Reservation)
+    async with hub.tx(caller.actor) as tx:
+        await caller.enter(tx)
+        made = await indices.reserve(tx, count=body.count, base_url=hub.settings.public_url)
+    return json_answer(
+        dumps(
+            {
+                "reserved": [{"uri": uri, "idx": idx} for uri, idx in made.reserved],
+                "lists": [_list_head(head) for head in made.lists],
+            }
+        ),
+        201,
+    )
+
+
+@router.put("/v1/status-lists", openapi_extra=request_schema(ListPush, {"token": "eyJ…"}))
+async def push(request: Request, caller: Issuing) -> Response:
+    """Take in the next version of a list without changed entries (a first version, or a fresh signature)."""
+    hub = hub_of(request)
+    body, _ = await read_body(request, ListPush, max_bytes=96 * 1024)
+    async with hub.tx(caller.actor) as tx:
+        await caller.enter(tx)
+        head = await status.push(tx, token=body.token)
+    return json_answer(dumps({"uri": head.uri, "seq": head.seq, "sha256": head.sha256}))
+
+
+@router.get("/v1/status-lists/mine")
+async def my_lists(request: Request, caller: Issuing) -> Response:
+    """All lists of the calling department, each with its current token."""
+    hub = hub_of(request)
+    async with hub.tx(caller.actor) as tx:
+        await caller.enter(tx)
+        found = []
+        for head in await status.lists_of(tx, department=caller.department):
+            token = await status.list_token(tx, uri=head.uri) if head.seq else None
+            found.append({**_list_head(head), "token": token})
+    return json_answer(dumps({"lists": found}))
+
+
+_CERTIFICATE_EXAMPLE = {
+    "sd_jwt": "eyJ…~WyJ…~",
+    "source": {"dataset": "degrees", "ref": "9f…", "generation": 1, "claims_hash": "0" * 64},
+    "supersedes": None,
+}
+
+
+@router.post(
+    "/v1/certificates", status_code=201, openapi_extra=request_schema(NewCertificate, _CERTIFICATE_EXAMPLE)
+)
+async def new_certificate(request: Request, caller: Issuing) -> Response:
+    """Register one certificate that the calling department signed."""
+    hub = hub_of(request)
+    body, raw = await read_body(request, NewCertificate, max_bytes=CERTIFICATE)
+    async with hub.tx(caller.actor) as tx:
+        await caller.enter(tx)
+        slot = await idempotency.enter(tx, request, caller=caller.actor.reference(), body=raw)
+        if slot and slot.reply:
+            return json_answer(slot.reply.body, slot.reply.status)
+        answer = dumps(_registered(hub, await _register(hub, tx, body)))
+        await idempotency.keep(tx, slot, status=201, body=answer)
+    return json_answer(answer, 201)
+
+
+@router.post(
+    "/v1/certificates/batch",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/x-ndjson": {
+                    "schema": {"type": "string"},
+                    "example": '{"line":1,"sd_jwt":"eyJ…"}\n',
+                }
+            },
+        }
+    },
+)
+async def batch(request: Request, caller: Issuing) -> Response:
+    """Register many: one JSON object a line in, one result a line out, in order. A refused line spoils no other.
+
+    At most 10,000 lines, 512 KiB a line and 64 MiB in all. The whole body is taken before the first answer, so a
+    client that sends first and reads afterwards never waits for us while we wait for it.
+    """
+    hub = hub_of(request)
+    lines = await ndjson.read_lines(request, max_bytes=BATCH_BYTES, max_lines=LINES, max_line=LINE_BYTES)
+    async with hub.tx(caller.actor) as tx:
+        await caller.enter(tx)
+
+    async def one(tx: Tx, line: bytes) -> dict[str, Any]:
+        made = await _register(hub, tx, parse(line, NewCertificate, max_bytes=LINE_BYTES))
+        return {"status": 201, **_registered(hub, made)}
+
+    def told(error: HubError) -> dict[str, Any]:
+        problem = document(error, status=STATUS[error.kind], request_id=request_id(request))
+        return {"status": STATUS[error.kind], "problem": problem}
+
+    async def results() -> AsyncIterator[bytes]:
+        async for answer in ndjson.in_commits(
+            hub, caller.actor, lines, one, told=told, lines_a_commit=LINES_A_COMMIT
+        ):
+            yield answer
+
+    return StreamingResponse(results(), media_type=ndjson.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/v1/certificates/{certificate_id}")
+async def certificate_state(certificate_id: str, request: Request, caller: Issuing) -> Response:
+    """The state of one certificate of the calling department; another department's is not found."""
+    hub = hub_of(request)
+    async with hub.tx(caller.actor) as tx:
+        await caller.enter(tx)
+        found = await by_public_id(tx, certificate_id)
+        if found.department != caller.department:
+            raise unknown_certificate()
+    return json_answer(
+        dumps(
+            {
+                "certificate_id": found.public_id,
+                "type": found.type_code,
+                "state": found.state,
+                "since": seconds(found.state_since),
+                "version": found.version,
+                "registered_at": seconds(found.registered_at),
+                "status": None
+                if found.status_uri is None
+                else {"uri": found.status_uri, "idx": found.status_idx},
+                "leaf_hash": found.leaf_hash.hex(),
+            }
+        )
+    )
+
+
+@router.post(
+    "/v1/certificates/{certificate_id}/status",
+    openapi_extra=request_schema(
+        StatusChange, {"event": "revoke", "reason": "issued-in-error", "status_list": "eyJ…"}
+    ),
+)
+async def change_status(certificate_id: str, request: Request, caller: Issuing) -> Response:
+    """Revoke, suspend or reinstate, with the newly signed list, in one commit."""
+    hub = hub_of(request)
+    body, raw = await read_body(request, StatusChange, max_bytes=96 * 1024)
+    async with hub.tx(caller.actor) as tx:
+        await caller.enter(tx)
+        slot = await idempotency.enter(tx, request, caller=caller.actor.reference(), body=raw)
+        if slot and slot.reply:
+            return json_answer(slot.reply.body, slot.reply.status)
+        found = await by_public_id(tx, certificate_id)
+        if found.department != caller.department:
+            raise unknown_certificate()
+        after = await status.change(
+            tx, certificate=found, event=StatusEvent(body.event), reason=body.reason, token=body.status_list
+        )
+        answer = dumps({"certificate_id": found.public_id, "state": after})
+        await idempotency.keep(tx, slot, status=200, body=answer)
+    return json_answer(answer)
+
+
+@router.put("/v1/certificates/{certificate_id}/face", status_code=204)
+async def put_face(certificate_id: str, request: Request, caller: Issuing) -> Response:
+    """Store the printed face that the agent rendered and sealed: a PDF that carries exactly this certificate.
+
+    1. The proof is spent and the certificate is the caller's, before any byte of the PDF is looked at. 2. The file
+    is inspected in a limited child process, outside any transaction. 3. It is stored when it carries this certificate.
+    """
+    hub = hub_of(request)
+    async with hub.tx(caller.actor) as tx:  # 1
+        await caller.enter(tx)
+        if (await by_public_id(tx, certificate_id)).department != caller.department:
+            raise unknown_certificate()
+    pdf = await read_bytes(request, max_bytes=MAX_PDF)
+    inspection = await inspect_in_child(pdf)  # 2
+    async with hub.tx(caller.actor) as tx:  # 3
+        found = await by_public_id(tx, certificate_id)
+        await keep_face(tx, certificate=found, pdf=pdf, inspection=inspection, blobs=hub.blobs)
+    return Response(status_code=204)
+
+
+async def _register(hub: Hub, tx: Tx, body: NewCertificate) -> Registered:
+    source = supersedes = None
+    if body.source is not None:
+        source = Source(
+            dataset=body.source.dataset,
+            ref=body.source.ref,
+            generation=body.source.generation,
+            claims_hash=bytes.fromhex(body.source.claims_hash),
+        )
+    if body.supersedes is not None:
+        supersedes = Supersession(body.supersedes.certificate_id, body.supersedes.status_list)
+    return await register(
+        tx,
+        token=body.sd_jwt,
+        types=hub.types,
+        base_url=hub.settings.public_url,
+        source=source,
+        supersedes=supersedes,
+    )
+
+
+def _registered(hub: Hub, made: Registered) -> dict[str, Any]:
+    return {
+        "certificate_id": made.certificate,
+        "state": made.state,
+        "receipt": receipt_for(hub, kind="certificate.registered", leaf_hash=made.leaf_hash, at=made.at),
+        "replayed": made.replayed,
+    }
+
+
+def _admitted(hub: Hub, tx: Tx, admitted: keys.Admitted) -> bytes:
+    made = receipt_for(hub, kind="key.admitted", leaf_hash=admitted.leaf.leaf_hash, at=tx.now)
+    return dumps({"keys": [{"kid": kid, "purpose": p} for kid, p in admitted.keys], "receipt": made})
+
+
+def _list_head(head: indices.ListHead) -> dict[str, Any]:
+    return {"uri": head.uri, "size": head.size, "bits": head.bits, "seq": head.seq, "sha256": head.sha256}

@@ -1,0 +1,393 @@
+"""The door for departments that verify: cases, verifications under a consent token, scores.
+
+A verification is answered 200 whatever its outcome: the outcome, and each numbered check, stand in the answer, and
+each look (refusals too) was recorded before a byte of it left.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends
+from pydantic import Field, StringConstraints
+from sqlalchemy.exc import DBAPIError
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from hub.cases import open as cases
+from hub.cases.open import Case
+from hub.cases.score import CaseScore, score_case
+from hub.catalogue.items import ServiceItem
+from hub.clock import seconds
+from hub.consent.model import CaseFacts, GrantState
+from hub.consent.withdraw import by_public_id as grant_by_public_id
+from hub.errors import Forbidden, Gone, HubError, NotFound, Unauthenticated, Unavailable, Unprocessable
+from hub.formats.authorization import AccessToken, check_access_token
+from hub.registry import subjects
+from hub.registry.model import SubjectKind
+from hub.store.tx import Tx, View
+from hub.verification.model import Ask, Check, Verdict
+from hub.verification.verify import Redemption, verify
+from hub.web import idempotency, ndjson
+from hub.web.answer import dumps, json_answer, receipt_for, request_id
+from hub.web.body import Body, parse, read_body, request_schema
+from hub.web.caller import Caller, is_revoked, token_keys, verifying
+from hub.web.deps import Hub, hub_of
+from hub.web.problems import STATUS, document
+
+router = APIRouter(tags=["verifiers"])
+
+Verifying = Annotated[Caller, Depends(verifying)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+PathPart = Annotated[str, StringConstraints(min_length=1, max_length=64)] | int | None
+
+LINES = 1_000
+LINE_BYTES = 96 * 1024
+BATCH_BYTES = 16 * 1024 * 1024
+LINES_A_COMMIT = 20
+SCORE_BYTES = 8 * 1024 * 1024
+
+
+class PersonBody(Body):
+    """A person or organisation, by number; only ever in a body."""
+
+    id_type: Annotated[str, StringConstraints(min_length=1, max_length=16)]
+    id_no: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class NewCase(Body):
+    """An application that the calling department handles."""
+
+    item_code: Word
+    applicant: PersonBody
+    beneficiary: PersonBody | None = None
+
+
+class AskBody(Body):
+    """What is asked of one certificate type; without `fields`, everything that was granted."""
+
+    type: Word
+    fields: Annotated[list[list[PathPart]], Field(max_length=128)] | None = None
+    predicates: bool = True
+    basis: Word | None = None
+    certificate: Word | None = None
+
+
+class NewVerification(Body):
+    """What is asked under the consent token of the request."""
+
+    asks: Annotated[list[AskBody], Field(min_length=1, max_length=32)]
+
+
+class BatchLine(Body):
+    """One verification of a batch, with its own consent token."""
+
+    token: Annotated[str, StringConstraints(min_length=1, max_length=64 * 1024)]
+    asks: Annotated[list[AskBody], Field(min_length=1, max_length=32)]
+    line: int | None = None
+
+
+class NewScore(Body):
+    """The issuer-signed disclosures that a case is to be scored by."""
+
+    scheme: Word | None = None
+    disclosures: Annotated[list[str], Field(max_length=64)]
+    grade_1: bool = True
+
+
+_CASE_EXAMPLE = {
+    "item_code": "441900-edu-points-enrolment",
+    "applicant": {"id_type": "111", "id_no": "11010519491231002X"},
+    "beneficiary": None,
+}
+
+
+@router.post("/v1/cases", status_code=201, openapi_extra=request_schema(NewCase, _CASE_EXAMPLE))
+async def open_case(request: Request, caller: Verifying) -> Response:
+    """Open a case at the calling department. Somebody nobody knew before is answered like anybody else."""
+    hub = hub_of(request)
+    body, raw = await read_body(request, NewCase)
+    item = _item(hub, body.item_code)
+    async with hub.tx(caller.actor) as tx:
+        await caller.enter(tx)
+        slot = await idempotency.enter(tx, request, caller=caller.actor.reference(), body=raw)
+        if slot and slot.reply:
+            return json_answer(slot.reply.body, slot.reply.status)
+        applicant = await subjects.resolve(
+            tx, id_type=body.applicant.id_type, id_no=body.applicant.id_no, kind=SubjectKind(item.subject)
+        )
+        beneficiary = body.beneficiary and await subjects.resolve(
+            tx, id_type=body.beneficiary.id_type, id_no=body.beneficiary.id_no, kind=SubjectKind.NATURAL
+        )
+        case = await cases.open_case(tx, item=item, applicant=applicant, beneficiary=beneficiary or None)
+        answer = dumps(_case(case))
+        await idempotency.keep(tx, slot, status=201, body=answer)
+    return json_answer(answer, 201)
+
+
+@router.get("/v1/cases/{case_id}")
+async def one_case(case_id: str, request: Request, caller: Verifying) -> Response:
+    """A case of the calling department; another's is not found."""
+    async with hub_of(request).tx(caller.actor) as tx:
+        await caller.enter(tx)
+        case = await cases.readable(tx, case_id)
+    return json_answer(dumps(_case(case)))
+
+
+@router.post(
+    "/v1/verifications",
+    openapi_extra=request_schema(
+        NewVerification, {"asks": [{"type": "degree", "fields": [["degree_level"]]}]}
+    ),
+)
+async def verification(request: Request, caller: Verifying) -> Response:
+    """Use a consent token once. The Authorization header carries the consent token itself, with its DPoP proof.
+
+    1. Proof and key are checked and spent in the commit of the look. 2. A repeated Idempotency-Key gets the first
+    answer for 10 minutes, unless the grant was withdrawn meanwhile. 3. Uses and Accesses are durable before the answer.
+    """
+    hub = hub_of(request)
+    if not caller.token.grants:
+        raise _no_consent()
+    body, raw = await read_body(request, NewVerification, max_bytes=LINE_BYTES)
+    async with hub.tx(caller.actor) as tx:
+        await caller.enter(tx)  # 1
+        slot = await idempotency.enter(
+            tx, request, caller=caller.actor.reference(), body=raw, kept=idempotency.KEPT_PERSONAL
+        )
+        if slot and slot.reply:  # 2
+            await _require_standing(tx, caller.token)
+            return json_answer(slot.reply.body, slot.reply.status)
+        redemption = await _redemption(tx, caller.token, body.asks)
+        verdicts = (await verify(tx, [redemption], items=hub.items, types=hub.types))[0]
+        answer = dumps(_verdicts(hub, verdicts))
+        await idempotency.keep(tx, slot, status=200, body=answer)
+    return json_answer(answer)  # 3
+
+
+@router.post(
+    "/v1/verifications/batch",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/x-ndjson": {
+                    "schema": {"type": "string"},
+                    "example": '{"line":1,"token":"eyJ…","asks":[{"type":"degree"}]}\n',
+                }
+            },
+        }
+    },
+)
+async def batch(request: Request, caller: Verifying) -> Response:
+    """Many verifications: one consent token and its asks a line, one result a line, in order.
+
+    The request itself is authenticated by the department's own token; each consent token must be bound to the same
+    key. Up to 1,000 lines; a refused line spoils no other.
+    """
+    hub = hub_of(request)
+    lines = await ndjson.read_lines(request, max_bytes=BATCH_BYTES, max_lines=LINES, max_line=LINE_BYTES)
+    async with hub.tx(caller.actor) as tx:
+        await caller.enter(tx)
+
+    def told(error: HubError) -> dict[str, Any]:
+        problem = document(error, status=STATUS[error.kind], request_id=request_id(request))
+        return {"status": STATUS[error.kind], "problem": problem}
+
+    async def results() -> AsyncIterator[bytes]:
+        for begin in range(0, len(lines), LINES_A_COMMIT):
+            some = lines[begin : begin + LINES_A_COMMIT]
+            for number, result in enumerate(await _together(hub, caller, some, told), begin + 1):
+                yield orjson.dumps({"line": number, **result}) + b"\n"
+
+    return StreamingResponse(results(), media_type=ndjson.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+
+
+async def _together(
+    hub: Hub, caller: Caller, lines: Sequence[bytes], told: ndjson.Told
+) -> list[dict[str, Any]]:
+    """The answers of some lines, all recorded in one commit; given only after it."""
+    answers: list[dict[str, Any] | None] = [None] * len(lines)
+    try:
+        async with hub.tx(caller.actor) as tx:
+            places, redemptions = [], []
+            for place, line in enumerate(lines):
+                try:
+                    body = parse(line, BatchLine, max_bytes=LINE_BYTES)
+                    token = await _consent_token(hub, tx, caller, body.token)
+                    redemptions.append(await _redemption(tx, token, body.asks))
+                    places.append(place)
+                except HubError as error:
+                    answers[place] = told(error)
+            found = await verify(tx, redemptions, items=hub.items, types=hub.types) if redemptions else []
+            for place, verdicts in zip(places, found, strict=True):
+                answers[place] = {"status": 200, **_verdicts(hub, verdicts)}
+    except HubError as fault:
+        return [told(fault)] * len(lines)
+    except DBAPIError:
+        return [told(_try_again())] * len(lines)
+    return [answer or told(_try_again()) for answer in answers]
+
+
+@router.post(
+    "/v1/cases/{case_id}/score",
+    status_code=201,
+    openapi_extra=request_schema(NewScore, {"disclosures": ["eyJ…~WyJ…~"], "grade_1": True}),
+)
+async def score(case_id: str, request: Request, caller: Verifying) -> Response:
+    """Score a case by the disclosures that verification gave: each is checked again, each line is explained."""
+    hub = hub_of(request)
+    body, _ = await read_body(request, NewScore, max_bytes=SCORE_BYTES)
+    async with hub.tx(caller.actor) as tx:
+        await caller.enter(tx)
+        case = await cases.readable(tx, case_id)
+        code = body.scheme or _item(hub, case.item_code).scheme
+        scheme = hub.schemes.get(code or "")
+        if scheme is None:
+            raise NotFound("score.no_scheme", "该事项没有积分方案。", "This item has no points scheme.")
+        made = await score_case(
+            tx, case=case, scheme=scheme, disclosures=body.disclosures, types=hub.types, grade_1=body.grade_1
+        )
+        answer = dumps(_score(hub, made))
+    return json_answer(answer, 201)
+
+
+def _item(hub: Hub, code: str) -> ServiceItem:
+    item = hub.items.get(code)
+    if item is None:
+        raise Unprocessable("item.unknown", "没有这个事项。", "There is no such service item.")
+    return item
+
+
+async def _redemption(view: View, token: AccessToken, asks: Sequence[AskBody]) -> Redemption:
+    wanted = tuple(
+        Ask(
+            type_code=ask.type,
+            fields=None if ask.fields is None else tuple(tuple(path) for path in ask.fields),
+            predicates=ask.predicates,
+            basis=ask.basis,
+            certificate=ask.certificate,
+        )
+        for ask in asks
+    )
+    return Redemption(token, wanted, await _case_facts(view, token))
+
+
+async def _case_facts(view: View, token: AccessToken) -> CaseFacts | None:
+    case_ids = {detail.case_id for detail in token.authorization_details}
+    if len(case_ids) != 1:
+        return None
+    try:
+        return (await cases.by_public_id(view, case_ids.pop())).facts()
+    except NotFound:
+        return None
+
+
+async def _consent_token(hub: Hub, tx: Tx, caller: Caller, text: str) -> AccessToken:
+    issuer = hub.settings.public_url
+    try:
+        token = check_access_token(
+            text,
+            issuer=issuer,
+            audience=issuer,
+            key=token_keys(hub),
+            now=seconds(tx.now),
+            jkt=caller.proof.jkt,
+        )
+    except HubError as fault:
+        raise Unauthenticated(
+            "token.invalid", "授权凭证无效或已过期。", "The consent token is not valid."
+        ) from fault
+    if not token.grants:
+        raise _no_consent()
+    if await is_revoked(tx, token.jti):
+        raise Unauthenticated("token.revoked", "访问令牌已被撤销。", "The access token was revoked.")
+    return token
+
+
+async def _require_standing(view: View, token: AccessToken) -> None:
+    for public_id in token.grants:
+        if (await grant_by_public_id(view, public_id)).state is not GrantState.STANDING:
+            raise Gone("grant.withdrawn", "授权已被本人撤回。", "The consent was withdrawn.")
+
+
+def _verdicts(hub: Hub, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    return {"verdicts": [_verdict(hub, one) for one in verdicts]}
+
+
+def _verdict(hub: Hub, one: Verdict) -> dict[str, Any]:
+    receipt = None
+    if one.leaf_hash is not None and one.at is not None:
+        receipt = receipt_for(hub, kind="access", leaf_hash=one.leaf_hash, at=one.at)
+    return {
+        "outcome": one.outcome,
+        "reason": one.reason,
+        "type": one.type_code,
+        "checks": [_check(check) for check in one.checks],
+        "certificate": one.certificate,
+        "issuer": one.issuer,
+        "registered_at": seconds(one.registered_at) if one.registered_at else None,
+        "sd_jwt": one.sd_jwt,
+        "claims": one.claims,
+        "predicates": [
+            {
+                "path": list(answer.path),
+                "op": answer.op,
+                "value": answer.value,
+                "answer": answer.answer,
+                "attested_by": answer.attested_by,
+            }
+            for answer in one.predicates
+        ],
+        "access": one.access,
+        "receipt": receipt,
+    }
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {
+        "number": check.number,
+        "name": check.step,
+        "result": check.result,
+        "code": check.code,
+        "zh": check.zh,
+        "en": check.en,
+    }
+
+
+def _case(case: Case) -> dict[str, Any]:
+    return {
+        "case_id": case.public_id,
+        "item_code": case.item_code,
+        "item_version": case.item_version,
+        "state": case.state,
+        "opened_at": seconds(case.opened_at),
+        "closed_at": seconds(case.closed_at) if case.closed_at else None,
+    }
+
+
+def _score(hub: Hub, made: CaseScore) -> Mapping[str, Any]:
+    return {
+        "scheme": made.scheme,
+        "scheme_version": made.scheme_version,
+        "total": str(made.total),
+        "score": made.document,
+        "scored_at": seconds(made.scored_at),
+        "receipt": receipt_for(hub, kind="case.scored", leaf_hash=made.leaf_hash, at=made.scored_at),
+    }
+
+
+def _no_consent() -> Forbidden:
+    return Forbidden(
+        "token.no_consent",
+        "核验须出示授权凭证，而不是部门自己的令牌。",
+        "A verification needs a consent token, not the department's own.",
+        next_zh="请先在 /oauth/bc-authorize 请求授权，再用 auth_req_id 换取凭证。",
+        next_en="Ask for consent at /oauth/bc-authorize and exchange auth_req_id for the token.",
+    )
+
+
+def _try_again() -> Unavailable:
+    return Unavailable(
+        "batch.try_again", "该行暂未处理，请重试。", "This line was not handled; send it again."
+    )
