@@ -73,7 +73,7 @@ def draw(page: Any, sheet: Sheet, face: Face) -> None:
 
 def _draw_head(sheet: Sheet, face: Face) -> None:
     sheet.text((_MIDDLE, 84), "  ".join(_HEAD), 8.5, ornament.GOLD, align=0.5)
-    size = next((s for s in (32.0, 26.0, 21.0) if sheet.width(face.title_zh, s) <= _RIGHT - _LEFT), 0.0)
+    size = next((s for s in (32.0, 26.0, 21.0, 17.0) if sheet.width(face.title_zh, s) <= _RIGHT - _LEFT), 0.0)
     if not size:
         raise _overfull("标题", "the title")
     sheet.text((_MIDDLE, 130), face.title_zh, size, ornament.CINNABAR, align=0.5, bold=True)

@@ -14,7 +14,7 @@ ATTACHMENT = "credential.sd-jwt"
 
 MAX_VALUE = 1_000  # characters of one value; a page holds about 1,500
 MAX_ROWS = 40
-MAX_URL = 200
+MAX_URL = 120  # two printed lines, and a code whose modules stay above 0.7 mm
 MAX_SD_JWT = 512 * 1024
 
 # Invisible: such characters make a page read differently from the claims (bidi overrides, zero-width joins).

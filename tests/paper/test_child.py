@@ -14,7 +14,7 @@ from hub.paper import child, read
 from hub.paper.model import Outcome
 
 Pdf = Callable[..., bytes]
-TIGHT = child.Limits(cpu_seconds=1, wall_seconds=6.0)
+TIGHT = child.Limits(cpu_seconds=1, wall_seconds=30.0)
 
 
 def exponential(pdf: Pdf, stream: Pdf) -> bytes:

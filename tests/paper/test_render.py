@@ -195,3 +195,20 @@ def test_any_value_reads_back_as_it_was_given(value: str):
         "https://a.cn/v/1", "AAAA", "a.b.c~",
     )  # fmt: skip
     assert "".join(value.split()) in "".join(text_of(render.face_sync(face)).split())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"title_en": "", "issuer_en": "", "short_code": ""},
+        {"rows": ()},
+        {"rows": (("姓名", "", ""),)},
+        {"verify_url": "https://yimen.dg.gov.cn/v/" + "x" * 94},
+        {"number": "1" * 100},
+        {"issuer_zh": "东莞市不动产登记中心松山湖高新技术产业开发区分中心"},
+        {"title_zh": "广东省居住证持有人义务教育阶段随迁子女入学资格证明"},
+    ],
+)
+def test_the_edges_of_what_fits_are_printed(a_face: MakeFace, fields: dict[str, Any]):
+    text = "".join(text_of(render.face_sync(a_face(**fields))).split())
+    assert all(value in text for value in fields.values() if isinstance(value, str))
