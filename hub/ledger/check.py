@@ -110,12 +110,13 @@ async def check(
             if exists_at(tile, published_size):
                 await _compare_tile(reader, tile, data, report)
         if orders:  # 5
-            await orders.read(start, datas, hashes)
+            await orders.read(start, datas)
         if len(datas) < min(CHUNK, size - start):
             report.fail("leaf.missing", whole.size, "no leaf has this index")
             break
     report.size, report.root = whole.size, whole.root()
     if orders:
+        await orders.close()
         report.bodies_read, report.bodies_erased = orders.opened, orders.erased
     await _pending(view, older_than, report)  # 6
     await _beyond(view, size, report)
@@ -173,7 +174,11 @@ async def _compare_tile(reader: TileReader, tile: Tile, data: bytes, report: Rep
         return
     report.tiles_read += 1
     if stored != data:
-        report.fail("tile.differs", first + _first_difference(tile, stored, data), tile.path)
+        index = first + _first_difference(tile, stored, data)
+        span = WIDTH ** max(tile.level, 0)  # a hash of an upper tile stands for this many leaves
+        known = [fault.index for fault in report.failures if fault.index is not None]
+        inside = min((known_one for known_one in known if index <= known_one < index + span), default=index)
+        report.fail("tile.differs", inside, tile.path)
 
 
 def _first_difference(tile: Tile, stored: bytes, data: bytes) -> int:

@@ -11,16 +11,16 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncResult
 
 from hub.errors import Gone, HubError
 from hub.ledger.append import commitment_leaf
 from hub.ledger.bodies import Body, unseal_body_with, unseal_hub_body
-from hub.ledger.model import bodies
+from hub.ledger.model import bodies, leaves
 from hub.store.tx import View
 
 Fail = Callable[[str, int | None, str], None]
-_SLICE = 500
-"""Leaf hashes in one query."""
+_COMMITMENT = b'{"commit":"'
 
 
 @dataclass(slots=True)
@@ -40,17 +40,43 @@ class Orders:
         self._people: dict[UUID, _Chain] = {}
         self._grants: dict[str, int] = {}
         self._unread: set[UUID | None] = set()
+        self._unread_all = False
         self._keys: dict[UUID, bytes | None] = {}
+        self._rows: AsyncResult[Any] | None = None
+        self._next: sa.Row[Any] | None = None
 
-    async def read(self, start: int, datas: Sequence[bytes], hashes: Sequence[bytes]) -> None:
-        """Take the leaves that follow; their bytes and hashes in index order from `start`."""
-        for at in range(0, len(hashes), _SLICE):
-            part = hashes[at : at + _SLICE]
-            rows = await self._view.all(sa.select(bodies).where(bodies.c.leaf_hash.in_(part)))
-            found = {row.leaf_hash: row for row in rows}
-            for offset, leaf in enumerate(part, at):
-                if leaf in found:
-                    await self._take(start + offset, datas[offset], found[leaf])
+    async def read(self, start: int, datas: Sequence[bytes]) -> None:
+        """Take the leaves that follow, in index order from `start`: their stored bytes."""
+        for index, data in enumerate(datas, start):
+            row = await self._row(index)
+            if row is not None:
+                await self._take(index, data, row)
+            elif data.startswith(_COMMITMENT):
+                self._fail("body.missing", index, "the body was taken away without a trace of erasure")
+                self._unread_all = True
+
+    async def close(self) -> None:
+        """Give the database's cursor back."""
+        if self._rows is not None:
+            await self._rows.close()
+
+    async def _row(self, index: int) -> sa.Row[Any] | None:
+        """The body of leaf `index`, out of one pass over all bodies in ledger order."""
+        if self._rows is None:
+            query = (
+                sa.select(leaves.c.idx, bodies)
+                .join(leaves, leaves.c.leaf_hash == bodies.c.leaf_hash)
+                .where(leaves.c.idx.is_not(None))
+                .order_by(leaves.c.idx)
+            )
+            self._rows = await self._view.conn.stream(query)
+            self._next = await self._rows.fetchone()
+        while self._next is not None and self._next.idx < index:
+            self._next = await self._rows.fetchone()
+        if self._next is None or self._next.idx != index:
+            return None
+        found, self._next = self._next, await self._rows.fetchone()
+        return found
 
     async def _take(self, index: int, data: bytes, row: sa.Row[Any]) -> None:
         try:
@@ -75,7 +101,7 @@ class Orders:
     def _person(self, index: int, subject_id: UUID, body: Body) -> None:
         seq, previous = body.event["subject_seq"], body.event.get("previous")
         before = self._people.get(subject_id, _Chain(0, bytes(32).hex()))
-        hidden = subject_id in self._unread
+        hidden = self._unread_all or subject_id in self._unread
         if seq <= before.seq or (seq > before.seq + 1 and not hidden):
             self._fail("subject_seq.order", index, f"a person's look number {seq} follows {before.seq}")
         elif seq == before.seq + 1 and previous != before.commit:
@@ -85,7 +111,7 @@ class Orders:
     def _grant(self, index: int, grant: str, seq: int) -> None:
         before = self._grants.get(grant, 0)
         # One use may answer for several certificates: the same number again is in order.
-        if seq < before or (seq > before + 1 and not self._unread):
+        if seq < before or (seq > before + 1 and not (self._unread or self._unread_all)):
             self._fail("grant_seq.order", index, f"a grant's event number {seq} follows {before}")
         self._grants[grant] = max(seq, before)
 

@@ -7,7 +7,7 @@ from hub.errors import Internal, NotFound
 from hub.formats.merkle import Frontier, Nodes, Subtree, consistency_ranges, inclusion_ranges, subtrees
 from hub.formats.merkle import consistency_proof as prove_consistency
 from hub.formats.merkle import inclusion_proof as prove_inclusion
-from hub.formats.tiles import HEIGHT, WIDTH, Tile, split_hashes
+from hub.formats.tiles import ENTRIES, HEIGHT, WIDTH, Tile, bundle, split_hashes, unbundle
 from hub.store.blobs import Blobs
 
 PREFIX = "ledger/"
@@ -51,9 +51,11 @@ class TileReader:
         try:
             return await self._blobs.get(self._prefix + tile.path)
         except NotFound:
-            if not tile.partial or tile.level < 0:
+            if not tile.partial:
                 raise
             whole = await self._blobs.get(self._prefix + Tile(tile.level, tile.index).path)
+            if tile.level == ENTRIES:
+                return bundle(unbundle(whole, WIDTH)[: tile.width])
             return whole[: len(whole) // WIDTH * tile.width]
 
     async def _nodes(self, ranges: Iterable[tuple[int, int]], at: int) -> Nodes:

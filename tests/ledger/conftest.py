@@ -21,3 +21,12 @@ async def rig(bare: Rig) -> Rig:
     """A created, empty ledger."""
     await bare.create()
     return bare
+
+
+@pytest.fixture
+async def quick_rig(sqlite_database: str, tmp_path: Path, clock: FixedClock) -> AsyncIterator[Rig]:
+    """A created, empty ledger on SQLite: for what does not depend on the kind of database."""
+    made = make_rig(sqlite_database, tmp_path / "blobs", clock)
+    await made.create()
+    yield made
+    await made.db.close()

@@ -1,9 +1,11 @@
 """A ledger to play with: real database, real files, real keys; and storage that fails exactly when told."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,6 +14,7 @@ from hub.clock import Clock
 from hub.errors import Unavailable
 from hub.formats.note import Vkey
 from hub.ledger.append import append
+from hub.ledger.check import Report, check
 from hub.ledger.create import create
 from hub.ledger.head import Head, log_key, read_head
 from hub.ledger.model import leaves
@@ -36,6 +39,7 @@ class FailingBlobs:
     def __init__(self, inner: Blobs) -> None:
         self.inner = inner
         self.puts: list[str] = []
+        self.fired = 0
         self.plan: dict[int, tuple[str, BaseException]] = {}
 
     def fail(self, number: int, when: str, error: BaseException | None = None) -> None:
@@ -45,6 +49,7 @@ class FailingBlobs:
     async def put(self, key: str, data: bytes) -> bytes:
         when, error = self.plan.get(len(self.puts), ("", None))
         self.puts.append(key)
+        self.fired += error is not None
         if error and when == "before":
             raise error
         digest = await self.inner.put(key, data)
@@ -71,6 +76,7 @@ class FailingDatabase(Database):
     def __init__(self, url: str, *, clock: Clock) -> None:
         super().__init__(url, clock=clock, vault=VAULT)
         self.count = 0
+        self.fired = 0
         self.plan: dict[int, tuple[str, BaseException]] = {}
 
     def fail(self, number: int, when: str, error: BaseException | None = None) -> None:
@@ -81,6 +87,7 @@ class FailingDatabase(Database):
     async def tx(self, actor: Actor) -> AsyncIterator[Tx]:
         when, error = self.plan.get(self.count, ("", None))
         self.count += 1
+        self.fired += error is not None
         async with super().tx(actor) as tx:
             yield tx
             if error and when == "before":
@@ -126,10 +133,21 @@ class Rig:
         async with self.db.view(SYSTEM) as view:
             return await read_head(view)
 
+    async def until_published(self, size: int, seconds: float = 20) -> None:
+        """Wait until so many leaves are out."""
+        async with asyncio.timeout(seconds):
+            while (await self.head()).published_size < size:  # noqa: ASYNC110 - another process may publish
+                await asyncio.sleep(0.02)
+
     async def indices(self) -> list[int | None]:
         """The index of every leaf, in the database's order."""
         async with self.db.view(SYSTEM) as view:
             return [row.idx for row in await view.all(sa.select(leaves.c.idx).order_by(leaves.c.seq))]
+
+    async def check(self, **options: Any) -> Report:
+        """Recompute everything."""
+        async with self.db.view(SYSTEM) as view:
+            return await check(view, self.blobs, key=self.key, **options)
 
     async def sql(self, statement: sa.Executable) -> None:
         """What a database administrator can do behind our back."""

@@ -197,9 +197,7 @@ async def test_run_recovers_by_itself_and_stops_when_told(rig: Rig) -> None:
     running = asyncio.create_task(
         rig.sequencer().run(stop, every=0.01, on_trouble=lambda refused: told.append(refused.code))
     )
-    async with asyncio.timeout(20):
-        while (await rig.head()).published_size < 2:
-            await asyncio.sleep(0.02)
+    await rig.until_published(2)
     stop.set()
     await running
     assert told == ["blob.storage"]
@@ -227,9 +225,7 @@ async def test_standing_for_office_sequences_and_leaves_in_peace(
         for _ in range(2)
     ]
     await rig.add(5)
-    async with asyncio.timeout(20):
-        while (await rig.head()).published_size < 5:
-            await asyncio.sleep(0.02)
+    await rig.until_published(5)
     stop.set()
     await asyncio.gather(*standing)
     assert not troubles
