@@ -289,6 +289,17 @@ async def client_key(view: View, *, department: str, kid: str) -> PublicKey:
     return PublicKey.from_jwk(row.jwk)
 
 
+async def client_owner(view: View, *, kid: str) -> str:
+    """The slug of the active department whose standing client key this is. Raises Unauthenticated `client.unknown`."""
+    slug = await view.value(
+        sa.select(department_keys.c.department).where(
+            department_keys.c.kid == kid, department_keys.c.purpose == KeyPurpose.CLIENT
+        )
+    )
+    await client_key(view, department=slug or "", kid=kid)
+    return str(slug)
+
+
 async def history(view: View, department: str | None = None) -> list[DepartmentKey]:
     """All keys ever admitted (of one department, or of all), oldest first; retired ones stay for ever."""
     query = sa.select(department_keys).order_by(department_keys.c.registered_at, department_keys.c.kid)

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from starlette.requests import Request
 
-from hub.actor import Actor, ActorKind
+from hub.access.record import record_anonymous
+from hub.actor import PUBLIC, Actor, ActorKind
 from hub.clock import from_seconds, seconds
 from hub.errors import Forbidden, HubError, Malformed, Unauthenticated
 from hub.formats import dpop
 from hub.formats.authorization import AccessToken, check_access_token
 from hub.formats.dpop import Proof
-from hub.registry.keys import client_key
+from hub.registry.keys import client_key, client_owner
 from hub.store.model import replays
 from hub.store.replay import use_once
 from hub.store.tx import Tx
@@ -38,7 +39,7 @@ class Caller:
     @property
     def department(self) -> str:
         """The slug of the calling department."""
-        return self.token.client_id
+        return self.actor.department or ""
 
     async def enter(self, tx: Tx) -> None:
         """1. This proof was never used. 2. The client key stands and its department is active. 3. The token was not
@@ -49,12 +50,14 @@ class Caller:
             raise Unauthenticated("token.revoked", "访问令牌已被撤销。", "The access token was revoked.")
 
 
-async def department_caller(request: Request, *, scope: str) -> Caller:
+async def department_caller(request: Request, *, scope: str, any_holder: bool = False) -> Caller:
     """Authenticate a call to a department's door (RFC 9449 section 7, RFC 9068 section 4).
 
     1. Exactly one Authorization header with the scheme DPoP, exactly one DPoP header, no token in the query.
     2. The proof is for this method, the configured public URL with this path, and this token. 3. The token is ours,
     in force, and bound to the key of the proof. 4. It has the scope of this door.
+    With `any_holder` a token that is bound to another key comes through as what it is, in the hands of the department
+    whose client key made the proof: verification refuses it, and the citizen sees who tried.
     Raises Unauthenticated `token.*`, `dpop.*`; Forbidden `token.scope`.
     """
     hub = hub_of(request)
@@ -67,11 +70,14 @@ async def department_caller(request: Request, *, scope: str) -> Caller:
     except HubError as fault:
         raise Unauthenticated(_dpop_code(fault), fault.zh, fault.en, **_CLOCK) from fault
     issuer = hub.settings.public_url
+    bound_to = None if any_holder else checked.jkt
     try:
         said = check_access_token(  # 3
-            token, issuer=issuer, audience=issuer, key=token_keys(hub), now=now, jkt=checked.jkt
+            token, issuer=issuer, audience=issuer, key=token_keys(hub), now=now, jkt=bound_to
         )
     except HubError as fault:
+        if any_holder:
+            await _record_refusal(hub, checked)
         raise Unauthenticated(
             "token.invalid", "访问令牌无效或已过期。", "The access token is not valid."
         ) from fault
@@ -83,7 +89,20 @@ async def department_caller(request: Request, *, scope: str) -> Caller:
             next_zh="请在 /oauth/token 申请时写明 scope。",
             next_en="Ask for that scope at /oauth/token.",
         )
-    return Caller(Actor(ActorKind.DEPARTMENT, department=said.client_id, jkt=checked.jkt), said, checked)
+    slug = said.client_id
+    if said.jkt != checked.jkt:
+        async with hub.view(PUBLIC) as view:
+            slug = await client_owner(view, kid=checked.jkt)
+    return Caller(Actor(ActorKind.DEPARTMENT, department=slug, jkt=checked.jkt), said, checked)
+
+
+async def _record_refusal(hub: Hub, proof: Proof) -> None:
+    """A department that we can tell by its key came with a token that is no good: that is recorded too."""
+    actor = Actor(ActorKind.DEPARTMENT, jkt=proof.jkt)
+    async with hub.tx(actor) as tx:
+        slug = await client_owner(tx, kid=proof.jkt)
+        await spend_proof(tx, proof)
+        await record_anonymous(tx, department=slug, reason="token.invalid")
 
 
 async def issuing(request: Request) -> Caller:
@@ -94,6 +113,11 @@ async def issuing(request: Request) -> Caller:
 async def verifying(request: Request) -> Caller:
     """A department at a door for verifiers."""
     return await department_caller(request, scope="verify")
+
+
+async def redeeming(request: Request) -> Caller:
+    """A department at the door where consent tokens are used."""
+    return await department_caller(request, scope="verify", any_holder=True)
 
 
 def target(hub: Hub, request: Request) -> str:

@@ -31,13 +31,14 @@ from hub.verification.verify import Redemption, verify
 from hub.web import idempotency, ndjson
 from hub.web.answer import dumps, json_answer, receipt_for, request_id
 from hub.web.body import Body, parse, read_body, request_schema
-from hub.web.caller import Caller, is_revoked, token_keys, verifying
+from hub.web.caller import Caller, is_revoked, redeeming, token_keys, verifying
 from hub.web.deps import Hub, hub_of
 from hub.web.problems import STATUS, document
 
 router = APIRouter(tags=["verifiers"])
 
 Verifying = Annotated[Caller, Depends(verifying)]
+Redeeming = Annotated[Caller, Depends(redeeming)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 PathPart = Annotated[str, StringConstraints(min_length=1, max_length=64)] | int | None
 
@@ -140,7 +141,7 @@ async def one_case(case_id: str, request: Request, caller: Verifying) -> Respons
         NewVerification, {"asks": [{"type": "degree", "fields": [["degree_level"]]}]}
     ),
 )
-async def verification(request: Request, caller: Verifying) -> Response:
+async def verification(request: Request, caller: Redeeming) -> Response:
     """Use a consent token once. The Authorization header carries the consent token itself, with its DPoP proof.
 
     1. Proof and key are checked and spent in the commit of the look. 2. A repeated Idempotency-Key gets the first
@@ -291,8 +292,7 @@ async def _consent_token(hub: Hub, tx: Tx, caller: Caller, text: str) -> AccessT
             issuer=issuer,
             audience=issuer,
             key=token_keys(hub),
-            now=seconds(tx.now),
-            jkt=caller.proof.jkt,
+            now=seconds(tx.now),  # whose it is, `verify` asks: another's token is a recorded refusal
         )
     except HubError as fault:
         raise Unauthenticated(
