@@ -4,7 +4,7 @@
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,11 +13,13 @@ from typing import Self
 import httpx
 
 from adapters import config as configuration
+from adapters import faces as printing
 from adapters import preview as previewing
 from adapters import quarantine as quarantining
 from adapters import sync as syncing
 from adapters.client import HubClient
 from adapters.desk import Desk
+from adapters.faces import FaceReport
 from adapters.mapping import columns_of
 from adapters.model import Config, Dataset
 from adapters.preview import PreviewRow
@@ -198,6 +200,10 @@ class Agent:
     def sync(self, *, dataset: str | None = None) -> SyncReport:
         """Bring the hub up to date; see `adapters.sync`."""
         return syncing.sync(self.desk, self._datasets(dataset))
+
+    def faces(self, *, certificates: Sequence[str] | None = None, limit: int | None = None) -> FaceReport:
+        """Render and hand in the printed faces that wait; see `adapters.faces`."""
+        return printing.make_faces(self.desk, self.config, certificates=certificates, limit=limit)
 
     def revoke(self, dataset: str, key: str, reason: str) -> str:
         """Revoke the certificate of one source key (or ref) now. Gives the certificate id.

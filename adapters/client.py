@@ -209,6 +209,10 @@ class HubClient:
         """`PUT /v1/certificates/{id}/face`."""
         self._send("PUT", f"/v1/certificates/{certificate_id}/face", pdf, "application/pdf", "issue")
 
+    def public(self, path: str) -> bytes:
+        """What a public door answers, as it is."""
+        return self._persist("GET", path, lambda: ({}, None)).content
+
     def rotate_key(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """`POST /v1/keys`: the next key of one purpose, vouched for by the one before."""
         return self._json("POST", "/v1/keys", body)

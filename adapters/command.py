@@ -13,6 +13,7 @@ from rich.table import Table
 
 from adapters import quarantine as quarantining
 from adapters.agent import Agent
+from adapters.faces import refusals
 from hub.errors import HubError
 from keys.errors import KeyFault
 
@@ -142,6 +143,19 @@ def sync(
             console.print(f"✗ {name}: {text} ({code})", style="red", markup=False, highlight=False)
         if report.faults:
             raise typer.Exit(1)
+
+
+@app.command()
+def faces(
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="最多几份 at most so many")] = None,
+    config: ConfigPath = CONFIG,
+) -> None:
+    """为新签的证照制作证面 PDF，交给枢纽。 Render the printed faces of new certificates."""
+    with _agent(config) as agent:
+        report = agent.faces(limit=limit)
+        console.print(f"✓ {report.made} · 待制 left {report.left}", highlight=False)
+        for line in refusals(report):
+            console.print(f"✗ {line}", style="red", markup=False, highlight=False)
 
 
 @app.command()

@@ -50,6 +50,8 @@ create table if not exists held (
     rows integer not null, total integer not null, made text not null,
     state text not null default 'open' check (state in ('open', 'released', 'discarded')),
     officer text not null default '');
+create table if not exists unprinted (
+    certificate_id text primary key, dataset text not null, sd_jwt text not null) without rowid;
 create table if not exists type_document (
     code text primary key, document text not null, fetched text not null) without rowid;
 """
@@ -271,12 +273,17 @@ class State:
                     "update entry set state = ? where dataset = ? and ref = ? and certificate_id = ?",
                     (after, done.dataset, done.ref, certificate_id),
                 )
+                db.execute("delete from unprinted where certificate_id = ?", (certificate_id,))
             else:
                 entry = (
                     done.dataset, done.ref, done.key, done.claims_hash, done.generation, certificate_id, done.uri,
                     done.idx, done.as_of, done.signed_on, "current", done.pass_id, 0, done.notes,
                 )  # fmt: skip
                 db.execute(f"insert or replace into entry values ({', '.join('?' * len(entry))})", entry)  # noqa: S608
+                if done.old_id is not None:
+                    db.execute("delete from unprinted where certificate_id = ?", (done.old_id,))
+                face = (certificate_id, done.dataset, done.sd_jwt)
+                db.execute("insert or replace into unprinted values (?, ?, ?)", face)
             db.execute("delete from outbox where id = ?", (done.id,))
 
     def stand_alone(self, waiting: Waiting) -> None:

@@ -1,0 +1,171 @@
+"""The demo's child processes: each in a group of its own, each ended with the demo, however the demo ends.
+
+Three nets: groups are stopped when the demo leaves (also by SIGINT, SIGTERM, SIGHUP); on Linux the kernel ends a child
+whose parent died without a word (PR_SET_PDEATHSIG); nothing is started that detaches itself.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import IO, Self
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+GRACE = 8.0
+PR_SET_PDEATHSIG = 1
+
+
+class ChildFailed(Exception):
+    """A command ended with another code than 0. `tail` is the end of what it said; it holds no secrets of ours."""
+
+    def __init__(self, name: str, code: int, tail: str) -> None:
+        super().__init__(f"{name} ended with {code}: {tail}")
+        self.name = name
+        self.code = code
+        self.tail = tail
+
+
+def _die_with_parent() -> None:
+    """In the child, before it becomes the command: ask Linux to end it when the demo is gone."""
+    if _LIBC is not None:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _libc() -> ctypes.CDLL | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        found = ctypes.CDLL(None, use_errno=True)
+    except OSError:
+        return None
+    return found if hasattr(found, "prctl") else None
+
+
+_LIBC = _libc()  # looked up before any fork: a child between fork and exec must not import
+
+
+class Children:
+    """All child processes of one demo. Use `with`: leaving stops every group that still runs."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+        self._running: set[subprocess.Popen[str]] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def run(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        sent: str | None = None,
+        seconds: float = 300,
+        codes: Sequence[int] = (0,),
+    ) -> str:
+        """Run a command to its end and give its standard output. Raises `ChildFailed`."""
+        child = self._start(arguments, environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            out, err = child.communicate(sent or "", timeout=seconds)
+        except subprocess.TimeoutExpired:
+            _signal(child, signal.SIGKILL)
+            out, err = child.communicate()
+            raise ChildFailed(name, -1, f"still running after {seconds:.0f} s\n{err[-2000:]}") from None
+        finally:
+            self._forget(child)
+        if child.returncode not in codes:
+            raise ChildFailed(name, child.returncode, (err.strip() or out.strip())[-3000:])
+        return out
+
+    def serve(self, arguments: Sequence[str], log: Path) -> subprocess.Popen[str]:
+        """Start a command that stays; what it says goes to `log`, mode 0600."""
+        stream = os.fdopen(os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), "a", encoding="utf-8")
+        with stream:
+            return self._start(arguments, None, stdout=stream, stderr=subprocess.STDOUT)
+
+    def stop(self) -> None:
+        """End every group: asked first, forced after a few seconds. Nothing can be started afterwards."""
+        with self._lock:
+            self._closed = True
+            left = set(self._running)
+        for child in left:
+            _signal(child, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE
+        for child in left:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(max(0.05, deadline - time.monotonic()))
+            _signal(child, signal.SIGKILL)  # the rest of its group, too
+            child.wait()
+            self._forget(child)
+
+    def _start(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None,
+        *,
+        stdout: int | IO[str],
+        stderr: int,
+    ) -> subprocess.Popen[str]:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the demo is ending")
+            child = subprocess.Popen(  # noqa: S603  (our own commands)
+                list(arguments),
+                env={**self._environment, **(environment or {})},
+                stdin=subprocess.PIPE if stdout == subprocess.PIPE else subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # one call into libc, looked up beforehand
+            )
+            self._running.add(child)
+            return child
+
+    def _forget(self, child: subprocess.Popen[str]) -> None:
+        with self._lock:
+            self._running.discard(child)
+
+
+def _signal(child: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Signal the whole group of a child; a group that is gone is no error."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, number)
+
+
+def end_politely() -> None:
+    """Turn SIGTERM and SIGHUP into `SystemExit`, so that every `with` is left in order, as on Ctrl-C."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
+
+
+def free_port(wanted: int) -> int:
+    """`wanted` if nobody listens there on this machine, else a port that is free now."""
+    for port in (wanted, 0):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise OSError("no free port")

@@ -1,0 +1,137 @@
+"""The side of a department that verifies: open a case, ask a citizen by CIBA, verify under the consent, score.
+
+What comes back is checked here again, without the hub: `adapters.offline` needs the issuer's public key only.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+
+from adapters.client import MAX_ANSWER, HubClient, _odd_answer
+from hub.clock import seconds
+from hub.errors import Malformed
+from hub.formats import authorization, jws
+
+CIBA = "urn:openid:params:grant-type:ciba"
+WAITING = frozenset({"authorization_pending", "slow_down"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that waits for a citizen. `auth_req_id` is a secret; poll no faster than `interval` seconds."""
+
+    auth_req_id: str
+    interval: int
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A consent token, bound to our client key, and what was granted (possibly less than what was asked)."""
+
+    token: str
+    expires_in: int
+    grants: tuple[str, ...]
+    details: tuple[Mapping[str, Any], ...]
+
+
+class VerifierClient(HubClient):
+    """A department's calls at the doors for verifiers, with its own client key and scope `verify`."""
+
+    def open_case(
+        self, item_code: str, applicant: Mapping[str, str], beneficiary: Mapping[str, str] | None = None
+    ) -> str:
+        """`POST /v1/cases`: gives the case id. People are `{"id_type", "id_no"}`."""
+        body = {
+            "item_code": item_code,
+            "applicant": dict(applicant),
+            "beneficiary": beneficiary and dict(beneficiary),
+        }
+        return str(self._json("POST", "/v1/cases", body, "verify")["case_id"])
+
+    def ask(
+        self, details: Sequence[Mapping[str, Any]], *, login_hint: str, binding_message: str = ""
+    ) -> Asked:
+        """`POST /oauth/bc-authorize`: ask a person, who is named in the body only (`id_type:number`)."""
+        found = self._form(
+            "/oauth/bc-authorize",
+            {
+                "scope": "openid verify",
+                "login_hint": login_hint,
+                "binding_message": binding_message,
+                "authorization_details": json.dumps(list(details), ensure_ascii=False),
+            },
+            proof=False,
+        )
+        return Asked(str(found["auth_req_id"]), int(found["interval"]), int(found["expires_in"]))
+
+    def poll(self, asked: Asked) -> Consent | None:
+        """`POST /oauth/token`: the consent, or None while the person has not decided.
+
+        Raises Malformed `access_denied`, `expired_token`, `invalid_grant`.
+        """
+        try:
+            found = self._form(
+                "/oauth/token", {"grant_type": CIBA, "auth_req_id": asked.auth_req_id}, proof=True
+            )
+        except Malformed as fault:
+            if fault.code in WAITING:
+                return None
+            raise
+        return Consent(
+            str(found["access_token"]),
+            int(found["expires_in"]),
+            tuple(map(str, found["grants"])),
+            tuple(found["authorization_details"]),
+        )
+
+    def verify(self, token: str, asks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """`POST /v1/verifications` under a consent token: one use of each grant; one verdict for each certificate."""
+        content = json.dumps({"asks": list(asks)}, ensure_ascii=False).encode()
+
+        def make() -> tuple[dict[str, str], bytes]:
+            headers = {
+                "content-type": "application/json",
+                "authorization": f"DPoP {token}",
+                "dpop": self._proof("POST", "/v1/verifications", token),
+            }
+            return headers, content
+
+        found = _object(self._persist("POST", "/v1/verifications", make))
+        verdicts = found.get("verdicts")
+        if not isinstance(verdicts, list) or not all(isinstance(one, dict) for one in verdicts):
+            raise _odd_answer()
+        return verdicts
+
+    def score(self, case_id: str, disclosures: Sequence[str], *, grade_1: bool = True) -> Mapping[str, Any]:
+        """`POST /v1/cases/{id}/score` from the SD-JWTs that verification gave."""
+        body = {"disclosures": list(disclosures), "grade_1": grade_1}
+        return self._json("POST", f"/v1/cases/{case_id}/score", body, "verify")
+
+    def _form(self, path: str, fields: Mapping[str, str], *, proof: bool) -> Mapping[str, Any]:
+        def make() -> tuple[dict[str, str], bytes]:
+            form = {
+                **fields,
+                "client_id": self.department,
+                "client_assertion_type": authorization.ASSERTION_TYPE,
+                "client_assertion": authorization.make_client_assertion(
+                    self._signer(), client_id=self.department, audience=self.hub, now=seconds(self._clock())
+                ),
+            }
+            headers = {"content-type": "application/x-www-form-urlencoded"}
+            if proof:
+                headers["dpop"] = self._proof("POST", path, None)
+            return headers, urlencode(form).encode()
+
+        return _object(self._persist("POST", path, make))
+
+
+def _object(answer: httpx.Response) -> Mapping[str, Any]:
+    found = jws.loads(answer.content, max_bytes=MAX_ANSWER)
+    if not isinstance(found, dict):
+        raise _odd_answer()
+    return found
