@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import sqlite3
 import struct
 import threading
 import time
@@ -201,3 +202,36 @@ def running_hub(sqlite_database: str, tmp_path: Path, clock: FixedClock) -> Iter
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+# --- a department's old database ---
+
+COLUMNS = "id integer, xm, sfzh, xwlx, xxmc, bydate, zsbh"
+
+
+@pytest.fixture
+def legacy(tmp_path: Path):
+    connection = sqlite3.connect(tmp_path / "legacy.db", isolation_level=None)
+    connection.execute(f"create table xwzs ({COLUMNS})")
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def fill(legacy, resident):
+    def rows(first: int, last: int) -> None:
+        for id_ in range(first, last + 1):
+            legacy.execute(
+                "insert into xwzs values (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    id_,
+                    f"张{chr(0x4E00 + id_)}",
+                    resident(id_),
+                    "4",
+                    "东莞理工学院",
+                    "20160705",
+                    f"Z{id_:06d}",
+                ),
+            )
+
+    return rows

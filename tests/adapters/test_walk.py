@@ -1,6 +1,8 @@
 """From the legacy database to the hub's door and back: real rows, real signatures, a real hub."""
 
-import sqlite3
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -11,36 +13,6 @@ from adapters import quarantine
 from adapters.agent import Agent
 from hub.certificates.model import certificate_sources, certificates
 from hub.errors import HubError, NotFound
-
-COLUMNS = "id integer, xm, sfzh, xwlx, xxmc, bydate, zsbh"
-
-
-@pytest.fixture
-def legacy(tmp_path: Path):
-    connection = sqlite3.connect(tmp_path / "legacy.db", isolation_level=None)
-    connection.execute(f"create table xwzs ({COLUMNS})")
-    yield connection
-    connection.close()
-
-
-@pytest.fixture
-def fill(legacy, resident):
-    def rows(first: int, last: int) -> None:
-        for id_ in range(first, last + 1):
-            legacy.execute(
-                "insert into xwzs values (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    id_,
-                    f"张{chr(0x4E00 + id_)}",
-                    resident(id_),
-                    "4",
-                    "东莞理工学院",
-                    "20160705",
-                    f"Z{id_:06d}",
-                ),
-            )
-
-    return rows
 
 
 @pytest.fixture
@@ -327,8 +299,8 @@ def reopened(agent: Agent, running_hub) -> Agent:
     return Agent.load(path, passphrase="agent-passphrase-1", clock=running_hub.clock)
 
 
-def test_a_sync_killed_at_any_statement_or_call_ends_the_same(agent, running_hub, fill, legacy, rng):
-    """Every write of the state file and every call to the hub is a place to die: before it, and after it."""
+def disturbed(legacy, agent, fill) -> None:
+    """Everything that can happen to a row, waiting for the next sync."""
     fill(1, 6)
     agent.sync()
     legacy.execute("update xwzs set xxmc = '甲大学' where id in (1, 2)")
@@ -336,12 +308,10 @@ def test_a_sync_killed_at_any_statement_or_call_ends_the_same(agent, running_hub
     agent.sync()
     fill(7, 9)
     legacy.execute("update xwzs set xxmc = '乙大学' where id in (2, 3)")
-    for step in range(60):
-        if not dies_at(agent, step):
-            break
-        agent = reopened(agent, running_hub)
-    else:
-        pytest.fail("the sync never came to its end")
+
+
+def settled(running_hub, agent) -> None:
+    """What must be at the hub after `disturbed`, however often the agent died on the way."""
     report = agent.sync()
     assert (report.registered, report.superseded, report.revoked) == (0, 0, 0)
     generations = Counter((generation, state) for _, generation, state in final(running_hub))
@@ -351,7 +321,42 @@ def test_a_sync_killed_at_any_statement_or_call_ends_the_same(agent, running_hub
     }  # fmt: skip
     assert counted(running_hub) == {"current/valid": 8, "superseded/invalid": 4, "revoked/invalid": 1}
     assert agent.state.waiting() == []
+
+
+@pytest.mark.parametrize("order", ["one further each time", "anywhere", "anywhere else"])
+def test_a_sync_killed_at_any_commit_or_call_ends_the_same(agent, running_hub, fill, legacy, rng, order):
+    """Every commit of the state file and every call to the hub is a place to die: before it, and after it."""
+    disturbed(legacy, agent, fill)
+    for run in range(80):
+        step = run if order.startswith("one") else rng.randrange(18)
+        if not dies_at(agent, step):
+            break
+        agent = reopened(agent, running_hub)
+    else:
+        pytest.fail("the sync never came to its end")
+    settled(running_hub, agent)
     agent.close()
+
+
+def test_a_process_killed_for_real_ends_the_same(agent, running_hub, fill, legacy, rng):
+    disturbed(legacy, agent, fill)
+    path = agent.config.agent.state.parent / "agent.yaml"
+    script = (
+        "from datetime import UTC, datetime; from adapters.agent import Agent\n"
+        f"agent = Agent.load({str(path)!r}, passphrase='agent-passphrase-1',"
+        " clock=lambda: datetime(2026, 11, 23, 1, 30, tzinfo=UTC))\n"
+        "print('ready', flush=True)\n"
+        "agent.sync()\n"
+    )
+    for _ in range(4):
+        child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(rng.uniform(0.02, 0.5))
+        child.kill()
+        child.wait()
+    agent.sync()
+    settled(running_hub, agent)
 
 
 def dies_at(agent: Agent, step: int) -> bool:
