@@ -162,7 +162,9 @@ async def verification(request: Request, caller: Redeeming) -> Response:
         redemption = await _redemption(tx, caller.token, body.asks)
         verdicts = (await verify(tx, [redemption], items=hub.items, types=hub.types))[0]
         answer = dumps(_verdicts(hub, verdicts))
-        await idempotency.keep(tx, slot, status=200, body=answer)
+        if slot is not None:  # the kept answer dies with its grant
+            first = await grant_by_public_id(tx, caller.token.grants[0])
+            await idempotency.keep(tx, slot, status=200, body=answer, grant_row=first.id)
     return json_answer(answer)  # 3
 
 

@@ -1,0 +1,5 @@
+"""`python -m hub.cli` is the `yimen` command."""
+
+from hub.cli import main
+
+main()

@@ -1,0 +1,95 @@
+"""`yimen serve`, `yimen migrate`, `yimen demo`: start a hub, bring its tables up to date, play the story."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from hub.cli.output import Json, note, tell
+from hub.config import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(help="启动平台。 Start a hub; it sequences its own ledger.")(serve)
+    app.command(help="建表或升级表结构。 Make or upgrade the tables.")(migrate)
+    app.command(
+        help="运行演示：积分入学全过程。 Play the school-place story on this machine.",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    )(demo)
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="监听地址。 Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="监听端口。 Port to listen on.")] = None,
+) -> None:
+    """Run one process of the hub until it is told to stop. Any number may run on one database."""
+    import uvicorn
+
+    from hub.main import app, build
+
+    given: dict[str, Any] = {
+        name: value for name, value in (("host", host), ("port", port)) if value is not None
+    }
+    settings = Settings(**given)
+    hub = build(settings)
+    note(
+        f"一门在 {settings.public_url} 启动（监听 {settings.host}:{settings.port}）",
+        f"Yimen starts at {settings.public_url}",
+    )
+    uvicorn.run(
+        app(hub),
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        access_log=False,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.trusted_proxies,
+        server_header=False,
+        date_header=True,
+        timeout_graceful_shutdown=20,
+    )
+
+
+def migrate(json_out: Json = False) -> None:
+    """Bring the database of the settings to the newest revision. Safe to repeat and to run from several machines."""
+    revision = upgrade(Settings())
+    tell({"revision": revision}, [f"表结构已是最新：{revision} The tables are up to date."], as_json=json_out)
+
+
+def upgrade(settings: Settings) -> str:
+    """Run all migrations that are still missing; returns the newest revision."""
+    if settings.database_url.startswith("sqlite"):
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    found = migrations(settings)
+    command.upgrade(found, "head")
+    return newest(found)
+
+
+def migrations(settings: Settings) -> Config:
+    """Alembic's configuration for this hub's database, in a checkout and when installed."""
+    installed = ROOT / "hub" / "migrations"
+    made = Config()
+    made.set_main_option("script_location", str(installed if installed.is_dir() else ROOT / "alembic"))
+    made.attributes["url"] = settings.database_url
+    return made
+
+
+def newest(found: Config) -> str:
+    """The revision that the code of this hub was written for."""
+    return ScriptDirectory.from_config(found).get_current_head() or ""
+
+
+def demo(context: typer.Context) -> None:
+    """Become the demo. The hub imports nothing of the adapters: this only starts another program."""
+    command_line = [sys.executable, "-m", "adapters.demo", *context.args]
+    if not os.environ.get("PYTHONPATH") and (ROOT / "adapters").is_dir():
+        os.environ["PYTHONPATH"] = str(ROOT)
+    os.execv(sys.executable, command_line)  # noqa: S606 - our own interpreter, our own module
