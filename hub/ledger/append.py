@@ -6,21 +6,19 @@ sequencer gives it its index a moment later. There is no counter to wait for.
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.dialects import postgresql, sqlite
-
-from hub.errors import Internal, TooLarge
+from hub.errors import TooLarge
 from hub.formats.jcs import canonical
 from hub.formats.merkle import leaf_hash
 from hub.formats.tiles import MAX_ENTRY
 from hub.ids import bucket_of
 from hub.ledger.model import bodies, leaves
 from hub.store.seal import seal
-from hub.store.tx import Tx
+from hub.store.tx import Tx, View
 
 SALT_BYTES = 32
 HUB_BODIES = "ledger.body"
@@ -29,10 +27,9 @@ HUB_BODIES = "ledger.body"
 
 @dataclass(frozen=True, slots=True)
 class LeafRef:
-    """Where an event stands: its leaf hash (32 bytes) names it for ever, `seq` is its place in the queue."""
+    """An event in the ledger: its leaf hash (32 bytes) names it for ever."""
 
     leaf_hash: bytes
-    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +39,16 @@ class CommittedRef(LeafRef):
     commit: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class SealedEvent:
+    """A personal event made ready by `seal_event`: known by its commitment, not in any table yet."""
+
+    ref: CommittedRef
+    kind: str
+    subject_id: UUID | None
+    sealed: bytes
+
+
 async def append(tx: Tx, *, kind: str, event: Mapping[str, Any]) -> LeafRef:
     """Put a public event in the ledger as cleartext JCS. Never for anything about a person.
 
@@ -49,15 +56,10 @@ async def append(tx: Tx, *, kind: str, event: Mapping[str, Any]) -> LeafRef:
     Raises Malformed `jcs.*`, TooLarge `ledger.leaf_too_large`.
     """
     data = canonical(event)
-    seq = await _insert(tx, kind, data)
-    if seq is None:
+    if not await tx.insert_new(leaves, _leaf(tx, kind, data)):
         data = canonical({**event, "again": secrets.token_hex(8)})
-        seq = await _insert(tx, kind, data)
-    if seq is None:
-        raise Internal(
-            "ledger.collision", "账本写入失败。", "The same leaf twice: the random source is broken."
-        )
-    return LeafRef(leaf_hash(data), seq)
+        await tx.insert(leaves, _leaf(tx, kind, data))
+    return LeafRef(leaf_hash(data))
 
 
 async def commit_event(
@@ -65,35 +67,49 @@ async def commit_event(
 ) -> CommittedRef:
     """Put a personal event in the ledger: its leaf is a salted commitment and nothing else.
 
+    Raises those of `seal_event`.
+    """
+    event = await seal_event(tx, kind=kind, subject_id=subject_id, body=body)
+    await commit_all(tx, [event])
+    return event.ref
+
+
+async def seal_event(
+    view: View, *, kind: str, subject_id: UUID | None, body: Mapping[str, Any]
+) -> SealedEvent:
+    """Make a personal event ready, so that a next one can name its commitment; `commit_all` writes it.
+
     1. commit = SHA-256(32 random bytes || JCS(body)); the leaf is JCS {"commit": hex, "v": 1}.
     2. salt || body is sealed under the person's own key (the hub's when `subject_id` is None), bound to this
-       leaf, and kept erasable. All rows are part of `tx`.
+       leaf, and kept erasable.
 
     Raises Malformed `jcs.*`, Gone `subject.erased` for a person without a key.
     """
     salted = secrets.token_bytes(SALT_BYTES) + canonical(body)  # 1
     commit = hashlib.sha256(salted).digest()
-    data = commitment_leaf(commit)
-    found = leaf_hash(data)
+    found = leaf_hash(commitment_leaf(commit))
     if subject_id is None:  # 2
-        sealed = seal(tx.vault.hub_key(HUB_BODIES), salted, bound_to=found)
+        sealed = seal(view.vault.hub_key(HUB_BODIES), salted, bound_to=found)
     else:
-        sealed = await tx.vault.seal_for(tx, subject_id, salted, bound_to=found)
-    seq = await _insert(tx, kind, data)
-    if seq is None:
-        raise Internal(
-            "ledger.collision", "账本写入失败。", "The same leaf twice: the random source is broken."
-        )
+        sealed = await view.vault.seal_for(view, subject_id, salted, bound_to=found)
+    return SealedEvent(CommittedRef(found, commit), kind, subject_id, sealed)
+
+
+async def commit_all(tx: Tx, events: Sequence[SealedEvent]) -> None:
+    """Write events, in the order given, as rows of `tx`: two statements however many there are."""
+    await tx.insert(leaves, [_leaf(tx, event.kind, commitment_leaf(event.ref.commit)) for event in events])
     await tx.insert(
         bodies,
-        {
-            "bucket": body_bucket(found, subject_id),
-            "leaf_hash": found,
-            "subject_id": subject_id,
-            "sealed": sealed,
-        },
+        [
+            {
+                "bucket": body_bucket(event.ref.leaf_hash, event.subject_id),
+                "leaf_hash": event.ref.leaf_hash,
+                "subject_id": event.subject_id,
+                "sealed": event.sealed,
+            }
+            for event in events
+        ],
     )
-    return CommittedRef(found, seq, commit)
 
 
 def commitment_leaf(commit: bytes) -> bytes:
@@ -106,17 +122,9 @@ def body_bucket(leaf: bytes, subject_id: UUID | None) -> int:
     return leaf[-1] if subject_id is None else bucket_of(subject_id)
 
 
-async def _insert(tx: Tx, kind: str, data: bytes) -> int | None:
+def _leaf(tx: Tx, kind: str, data: bytes) -> dict[str, Any]:
     if len(data) > MAX_ENTRY:
         raise TooLarge(
             "ledger.leaf_too_large", "账本条目过大。", f"A ledger leaf is at most {MAX_ENTRY} bytes."
         )
-    maker = postgresql.insert if tx.dialect == "postgresql" else sqlite.insert
-    statement = (
-        maker(leaves)
-        .values(kind=kind, data=data, leaf_hash=leaf_hash(data), created_at=tx.now)
-        .on_conflict_do_nothing(index_elements=[leaves.c.leaf_hash])
-        .returning(leaves.c.seq)
-    )
-    seq: int | None = await tx.value(statement)
-    return seq
+    return {"kind": kind, "data": data, "leaf_hash": leaf_hash(data), "created_at": tx.now}
