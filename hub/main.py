@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 import structlog
 from fastapi import FastAPI
@@ -68,14 +67,9 @@ def open_blobs(settings: Settings) -> Blobs:
     return S3Blobs(client, settings.s3_bucket, region=settings.s3_region)
 
 
-def ledger_origin(settings: Settings) -> str:
-    """The stable, schema-less name of this hub's ledger."""
-    return settings.ledger_origin or f"{urlsplit(settings.public_url).netloc}/ledger"
-
-
 def sequencer(hub: Hub) -> Sequencer:
     """A sequencer of this hub's ledger; who may run it is decided by `hub.ledger.office`."""
-    return Sequencer(hub.db, hub.blobs, origin=ledger_origin(hub.settings), signer=hub.signer("ledger"))
+    return Sequencer(hub.db, hub.blobs, origin=hub.settings.origin, signer=hub.signer("ledger"))
 
 
 def app(hub: Hub) -> FastAPI:

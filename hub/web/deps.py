@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from hub.actor import Actor
-from hub.catalogue.items import ServiceItem
 from hub.cases.scheme import Scheme
+from hub.catalogue.items import ServiceItem
 from hub.clock import Clock
 from hub.registry.types import CertificateType
 from hub.store.tx import Database, Tx, View
