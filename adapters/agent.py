@@ -3,7 +3,6 @@
 `Agent` is the Python side; `yimen-agent` (module `command`) is the same for a shell.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,13 +12,12 @@ from typing import Self
 import httpx
 
 from adapters import config as configuration
-from adapters import faces as printing
 from adapters import preview as previewing
 from adapters import quarantine as quarantining
 from adapters import sync as syncing
 from adapters.client import HubClient
 from adapters.desk import Desk
-from adapters.faces import FaceReport
+from adapters.enrolment import PURPOSES, Enrolment
 from adapters.mapping import columns_of
 from adapters.model import Config, Dataset
 from adapters.preview import PreviewRow
@@ -30,14 +28,11 @@ from adapters.statusbook import StatusBook
 from adapters.sync import SyncReport
 from hub.clock import Clock, now, seconds
 from hub.errors import HubError, NotFound
-from hub.formats import jws
 from keys.errors import KeyFault
 from keys.files import Keyring
 from keys.public import PublicKey
 from keys.signer import Signer
 
-PURPOSES = ("certificate", "status", "client")
-PROOF_TYP = "yimen-key-proof+jwt"
 REF_SECRET = "ref"
 ALARM = timedelta(hours=48)
 
@@ -88,6 +83,7 @@ class Agent:
         def signer(purpose: str) -> Signer:
             return keyring.active(purpose, clock())
 
+        self._enrolment = Enrolment(config.agent, keyring, state, client, clock)
         book = StatusBook(state, client, lambda: signer("status"), self._own_status_key, clock)
         self.desk = Desk(
             config.agent,
@@ -135,38 +131,15 @@ class Agent:
 
     def init(self) -> list[str]:
         """Make the keys that are missing, one for each purpose. Gives the ids of all keys in force."""
-        kids = []
-        for purpose in PURPOSES:
-            try:
-                kids.append(self.keyring.active(purpose, self._clock()).kid)
-            except KeyFault as fault:
-                if fault.code != "keyring.no_active":
-                    raise
-                kids.append(self.keyring.create(purpose, not_before=self._clock()).kid)
-        return kids
+        return self._enrolment.make_missing()
 
     def enrol(self, code: str) -> list[str]:
-        """Bring the first keys to the hub with a one-time code. Gives the key ids that the hub admitted.
+        """Bring the first keys to the hub with a one-time code. Gives the key ids that the hub admitted."""
+        return self._enrolment.enrol(code)
 
-        Each key proves itself for this hub, department, purpose and code; private halves stay here.
-        """
-        self.init()
-        moment = self._clock()
-        offers = []
-        for purpose in PURPOSES:
-            signer = self.keyring.active(purpose, moment)
-            said = {
-                "aud": self.config.agent.hub,
-                "department": self.config.agent.department,
-                "purpose": purpose,
-                "code_sha256": hashlib.sha256(code.encode()).hexdigest(),
-                "iat": seconds(moment),
-            }
-            proof = jws.sign(said, signer, typ=PROOF_TYP)
-            offers.append({"purpose": purpose, "jwk": signer.public.jwk, "proof": proof})
-        answer = self._client.enrol(code, offers)
-        self.state.put("enrolled_at", moment.isoformat())
-        return [str(key.get("kid")) for key in answer.get("keys", []) if isinstance(key, dict)]
+    def rotate(self, purpose: str) -> str:
+        """Replace the key of one purpose (certificate, status, client). Gives the new key's id."""
+        return self._enrolment.rotate(purpose)
 
     def check(self) -> list[Check]:
         """Look at everything a sync needs: keys, hub, types, sources, columns, lists. Changes nothing."""

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,6 @@ from rich.table import Table
 
 from adapters import quarantine as quarantining
 from adapters.agent import Agent
-from adapters.faces import refusals
 from hub.errors import HubError
 from keys.errors import KeyFault
 
@@ -55,7 +55,15 @@ def _stop(text: str, following: str, code: str) -> None:
 
 @app.command()
 def init(config: ConfigPath = CONFIG) -> None:
-    """生成密钥和状态库。 Make the keys and the state file."""
+    """生成密钥和状态库；没有配置时先写一份样例。 Make keys and state; write a sample configuration if there is none."""
+    if not config.exists():
+        config.write_text(
+            files("adapters").joinpath("sample.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+        )
+        console.print(
+            f"✓ 已写样例 {config}，改好后再运行 init。 A sample was written: edit it, then init again."
+        )
+        return
     with _agent(config) as agent:
         for kid in agent.init():
             console.print(f"✓ {kid}", highlight=False)
@@ -71,6 +79,15 @@ def enrol(
         said = code or typer.prompt("登记码 Code", hide_input=True)
         for kid in agent.enrol(said.strip()):
             console.print(f"✓ {kid}", highlight=False)
+
+
+@app.command()
+def rotate(
+    purpose: Annotated[str, typer.Argument(help="certificate | status | client")], config: ConfigPath = CONFIG
+) -> None:
+    """轮换一种用途的密钥，旧密钥为新密钥担保。 Replace the key of one purpose."""
+    with _agent(config) as agent:
+        console.print(f"✓ {agent.rotate(purpose)}", highlight=False)
 
 
 @app.command()
@@ -154,8 +171,8 @@ def faces(
     with _agent(config) as agent:
         report = agent.faces(limit=limit)
         console.print(f"✓ {report.made} · 待制 left {report.left}", highlight=False)
-        for line in refusals(report):
-            console.print(f"✗ {line}", style="red", markup=False, highlight=False)
+        for certificate_id, code in report.refused:
+            console.print(f"✗ {certificate_id[:8]}…  {code}", style="red", markup=False, highlight=False)
 
 
 @app.command()

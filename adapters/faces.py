@@ -156,8 +156,3 @@ def _named(display: Sequence[Mapping[str, str]], locale: str) -> str:
 def _last_day(until: int) -> date:
     """The civil day that the validity still includes: it ends at the midnight after."""
     return civil_day(from_seconds(until - 1))
-
-
-def refusals(report: FaceReport) -> list[str]:
-    """One line for each face that could not be made."""
-    return [f"{certificate_id[:SHORT]}…  {code}" for certificate_id, code in report.refused]

@@ -72,13 +72,12 @@ class Value:
         for key, value in found.items():
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
-                hint = f'"{near[0]}"' if near else "、".join(known)
                 raise value.fault(
                     "unknown_key",
                     f"不认识的配置项 “{key}”。",
                     f'Unknown setting "{key}".',
-                    f"应为 {hint}。",
-                    f"Known here: {hint}.",
+                    f"是不是 “{near[0]}”？" if near else f"这里可用：{'、'.join(known)}。",
+                    f'Did you mean "{near[0]}"?' if near else f"Known here: {', '.join(known)}.",
                 )
         for key in required:
             if key not in found:

@@ -1,5 +1,7 @@
 """`yimen department ...`: admit departments, stop them, give them enrolment codes."""
 
+import csv
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -35,6 +37,32 @@ def add(
     rights = run(work)
     line = f"已登记 {slug}，可签发 {rights} 类证照。 {slug} is admitted and may issue {rights} types."
     tell({"department": slug, "rights": rights}, [line], as_json=json_out)
+
+
+@app.command(
+    name="import", help="从 CSV 登记多个部门（全部成功或全部不做）。 Admit departments from CSV, all or none."
+)
+def import_file(
+    file: Annotated[Path, typer.Argument(help="列 columns: slug,uscc,name_zh,name_en (UTF-8)")],
+    json_out: Json = False,
+) -> None:
+    """Admit every department of a list, and give each the issuing rights that the type files name."""
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    wanted = ("slug", "uscc", "name_zh", "name_en")
+    if not rows or any(set(row) != set(wanted) or None in row.values() for row in rows):
+        raise ValueError(f"CSV: {', '.join(wanted)}")
+
+    async def work(hub: Hub) -> int:
+        async with hub.tx(SYSTEM) as tx:
+            for row in rows:
+                await departments.add(tx, **{name: row[name] for name in wanted})
+            return (await publish_types(tx, hub.types.values())).issuers
+
+    rights = run(work)
+    told = {"departments": [row["slug"] for row in rows], "rights": rights}
+    line = f"已登记 {len(rows)} 个部门。 {len(rows)} departments are admitted, with {rights} rights to issue."
+    tell(told, [line], as_json=json_out)
 
 
 @app.command(help="暂停部门。 Stop a department from registering and verifying.")
@@ -97,7 +125,7 @@ def list_all(json_out: Json = False) -> None:
     name="enrol-code", help="制作一次性登记码（两人）。 Make a one-time enrolment code; it takes two people."
 )
 def enrol_code(
-    slug: Slug,
+    slugs: Annotated[list[str], typer.Argument(help="部门代号，可多个。 Slugs of departments, one or more.")],
     made_by: Annotated[str, typer.Option(help="制作人登录名。 Administrator who makes it.")],
     approved_by: Annotated[
         str, typer.Option(help="批准人登录名（另一人）。 Another administrator, who approves it.")
@@ -107,16 +135,23 @@ def enrol_code(
 ) -> None:
     """Both people are administrators; the code is shown once. Who they were is a public leaf (ids, no names)."""
 
-    async def work(hub: Hub) -> str:
+    async def work(hub: Hub) -> list[dict[str, Any]]:
         async with hub.tx(SYSTEM) as tx:
             maker, approver = await administrator(tx, made_by), await administrator(tx, approved_by)
-            return await keys.make_enrolment_code(
-                tx, department=slug, made_by=maker.reference(), approved_by=approver.reference(), hours=hours
-            )
+            people = {"made_by": maker.reference(), "approved_by": approver.reference()}
+            return [
+                {
+                    "department": slug,
+                    "code": await keys.make_enrolment_code(tx, department=slug, hours=hours, **people),
+                    "hours": hours,
+                }
+                for slug in slugs
+            ]
 
-    code = run(work)
-    lines = [
-        f"登记码（{hours} 小时内有效，只显示这一次）/ enrolment code, shown once: {code}",
-        "请经可信渠道交给该部门的适配器管理员。 Hand it to the department's agent over a trusted channel.",
-    ]
-    tell({"department": slug, "code": code, "hours": hours}, lines, as_json=json_out)
+    made = run(work)
+    lines = [f"登记码（{hours} 小时内有效，只显示这一次）/ enrolment codes, shown once:"]
+    lines += [f"  {one['department']}: {one['code']}" for one in made]
+    lines.append(
+        "请经可信渠道交给各部门的适配器管理员。 Hand each to its department's agent over a trusted channel."
+    )
+    tell(made[0] if len(made) == 1 else {"codes": made}, lines, as_json=json_out)
