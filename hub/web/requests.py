@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
 
 from hub.catalogue.items import ClaimPath
+from hub.certificates.find import of_holder
 from hub.clock import from_seconds
 from hub.consent import approve
 from hub.consent.approve import ConsentRequest
@@ -38,10 +39,13 @@ async def request_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]
         asked = await approve.show(view, public_id=public_id, items=hub.items, types=hub.types)
         offices = await office_names(view)
         people = {part.holder: await subjects.face(view, part.holder) for part in asked.parts}
+        held = {
+            person: {one.certificate.type_code for one in await of_holder(view, subject_id=person)} for person in people
+        }
         late = asked.expires_at <= view.now
     names = {holder: mask_name(face.name) if face else "" for holder, face in people.items()}
     return render(
-        visit, "request.html", asked=asked, offices=offices, names=names, types=hub.types,
+        visit, "request.html", asked=asked, offices=offices, names=names, held=held, types=hub.types,
         open=asked.state is RequestState.PENDING and not late,
         until=from_seconds(min(part.detail.valid_until for part in asked.parts)),
     )  # fmt: skip
@@ -52,7 +56,7 @@ async def decide(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> R
     """Agree or refuse. What is not ticked is not granted; required fields come with agreeing."""
     form = await posted(visit)
     decision, hub = text(form, "decision"), visit.hub
-    ticked = {value for value in form.getlist("field") if isinstance(value, str)}
+    ticked = {value for name in ("field", "all") for value in form.getlist(name) if isinstance(value, str)}
     async with hub.tx(visit.actor) as tx:
         if decision == "agree":
             asked = await approve.show(tx, public_id=public_id, items=hub.items, types=hub.types)
@@ -67,11 +71,14 @@ async def decide(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> R
 
 
 def _chosen(asked: ConsentRequest, ticked: set[str]) -> list[dict[str, list[ClaimPath]]]:
-    """Per part, the required fields and those optional ones whose box ("part.type.field") was ticked."""
+    """Per part, the required fields and those optional ones whose box was ticked: "part.type.field", or
+    "part.type" for all of a certificate."""
     return [
         {
             ask.type_code: [
-                field.path for f, field in enumerate(ask.fields) if field.required or f"{p}.{t}.{f}" in ticked
+                field.path
+                for f, field in enumerate(ask.fields)
+                if field.required or not ticked.isdisjoint((f"{p}.{t}", f"{p}.{t}.{f}"))
             ]
             for t, ask in enumerate(part.types)
         }

@@ -62,7 +62,9 @@ async def wallet_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
     """What waits for consent first, then every card; revoked ones stay visible."""
     hub = visit.hub
     async with hub.view(visit.actor) as view:
-        cards = await find.wallet(view, subject_id=visit.subject_id, types=hub.types)
+        cards = sorted(
+            await find.wallet(view, subject_id=visit.subject_id, types=hub.types), key=lambda card: _urgency(card.word)
+        )
         waiting = await approve.pending(view, items=hub.items, types=hub.types)
         offices = await office_names(view)
         family = await children(view, visit)
@@ -129,6 +131,13 @@ async def children(view: View, visit: Visit) -> list[Child]:
         if known and (known.birth_date is None or not of_age(known.birth_date, civil_day(view.now))):
             found.append(Child(len(found) + 1, subject_id, mask_name(known.name)))
     return found
+
+
+def _urgency(word: StatusWord) -> int:
+    """What needs attention first, what no longer stands last; otherwise the newest first."""
+    if word in (StatusWord.EXPIRING, StatusWord.OUTDATED, StatusWord.UNKNOWN):
+        return 0
+    return 1 if word in words.USABLE else 2
 
 
 async def _own_card(view: View, visit: Visit, public_id: str) -> find.WalletCard:

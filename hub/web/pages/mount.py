@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -19,6 +20,8 @@ from hub.web.login import provider_of
 from hub.web.pages.errors import error_page, wants_page
 from hub.web.pages.render import STATIC
 from hub.web.problems import STATUS
+
+log = structlog.get_logger()
 
 Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 Message = MutableMapping[str, Any]
@@ -84,6 +87,8 @@ def _page_or(api: Handler | None) -> Handler:
             answer = api(request, fault)
             return answer if isinstance(answer, Response) else await answer
         error = _told(fault)
+        if error.kind == "internal":
+            log.error("page.failed", code=error.code, route=request.url.path.split("/")[1], exc_info=fault)
         status = fault.status_code if isinstance(fault, HTTPException) else STATUS[error.kind]
         number = getattr(request.state, "request_id", None) or public_token(9)
         return error_page(request, error, status=status, request_id=number)

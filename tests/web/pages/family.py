@@ -16,16 +16,17 @@ from world import Person, World
 
 from hub.actor import SYSTEM
 from hub.cases.scheme import load_schemes
+from hub.certificates import find
 from hub.certificates.model import StatusEvent
 from hub.config import Settings
 from hub.ledger.create import create
 from hub.ledger.sequence import Sequencer
+from hub.main import app as make_app
 from hub.registry import officers, sessions
 from hub.registry.model import departments
 from hub.registry.roster import OfficerRow
 from hub.store.blobs import FileBlobs
 from hub.web.deps import Hub
-from hub.web.pages.mount import mount
 from hub.web.pages.visit import cookie_name
 from keys.files import Keyring
 
@@ -69,14 +70,6 @@ def make_hub(world: World, folder: Path, *, production: bool = False) -> Hub:
         items=world.items,
         schemes=load_schemes(),
     )
-
-
-def make_app(hub: Hub) -> FastAPI:
-    """The application with the pages and nothing else."""
-    app = FastAPI()
-    app.state.hub = hub
-    mount(app, hub)
-    return app
 
 
 class Browser:
@@ -165,6 +158,12 @@ class Family:
         browser = self.browser()
         await browser.sign_in(officer=self.officers[login])
         return browser
+
+    async def token(self) -> str:
+        """The parent's degree certificate as the department signed it."""
+        async with self.hub.view(await self.world.citizen(self.parent)) as view:
+            held = await find.of_holder(view, subject_id=await self.world.subject(self.parent), type_code="degree")
+            return await find.open_body(view, held[0])
 
     async def sequence(self) -> None:
         """Bring all pending leaves into the ledger and publish."""

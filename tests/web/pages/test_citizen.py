@@ -74,7 +74,7 @@ async def test_a_request_is_read_in_plain_words_before_it_is_decided(family: Fam
     assert wallet.text.index("有 1 个请求等您决定") < wallet.text.index("学历学位证书")
     page = await browser.get(f"/requests/{public_id}")
     for words in (
-        "东莞市教育局想看您的证照", "随迁子女积分制入学", "为什么要看", "办这件事必须看的", "他们看不到的",
+        "东莞市教育局想看您的证照", "随迁子女积分制入学", "为什么：", "必须看：", "看不到：",
         "您孩子 陈*诺 的证照（您作为监护人决定）", "不同意会怎样", "每份授权 2 次", "A1B2",
     ):  # fmt: skip
         assert words in page.text, words
@@ -88,7 +88,7 @@ async def test_what_is_not_ticked_is_not_granted(family: Family) -> None:
     public_id = await asked(family)
     browser = await family.as_parent()
     page = await browser.get(f"/requests/{public_id}")
-    box = page.root.xpath("//section[.//h3='学历学位证书']//input[@type='checkbox']")[0]
+    box = page.root.xpath("//section[.//h3='学历学位证书']//input[@name='field']")[0]
     label = box.xpath("string(ancestor::label)").strip()
     done = await browser.send(page, f"/requests/{public_id}", {"decision": "agree", "field": box.get("value")})
     assert "您已同意" in done.text

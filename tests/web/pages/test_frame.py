@@ -5,10 +5,11 @@ from pathlib import Path
 import httpx
 import pytest
 from registry.makers import AUDIENCE
-from web.pages.family import Family, Page, count, make_app, make_hub
+from web.pages.family import Family, Page, count, make_hub
 from world import World
 
 from hub.actor import SYSTEM
+from hub.main import app as make_app
 from hub.registry import ceremony
 from hub.registry.model import sessions
 from hub.web.login import DemoProvider
