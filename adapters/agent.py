@@ -174,8 +174,10 @@ class Agent:
         """Bring the hub up to date; see `adapters.sync`."""
         return syncing.sync(self.desk, self._datasets(dataset))
 
-    def faces(self, *, certificates: Sequence[str] | None = None, limit: int | None = None) -> FaceReport:
+    def faces(self, *, certificates: Sequence[str] | None = None, limit: int | None = None) -> "FaceReport":
         """Render and hand in the printed faces that wait; see `adapters.faces`."""
+        from adapters import faces as printing  # PDF libraries take half a second, and only faces need them
+
         return printing.make_faces(self.desk, self.config, certificates=certificates, limit=limit)
 
     def revoke(self, dataset: str, key: str, reason: str) -> str:
