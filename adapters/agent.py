@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import httpx
 
@@ -32,6 +32,9 @@ from keys.errors import KeyFault
 from keys.files import Keyring
 from keys.public import PublicKey
 from keys.signer import Signer
+
+if TYPE_CHECKING:
+    from adapters.faces import FaceReport
 
 REF_SECRET = "ref"
 ALARM = timedelta(hours=48)

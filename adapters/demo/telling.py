@@ -97,7 +97,7 @@ class Teller:
     def bar(self, zh: str, en: str, total: int) -> Iterator["Bar"]:
         """A bar with a count while many things are done; a plain line when quiet or not on a terminal."""
         if self.quiet or not self.console.is_terminal:
-            yield Bar(None)
+            yield Bar(None, None if self.quiet else self.console)
             return
         progress = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -105,7 +105,7 @@ class Teller:
         )  # fmt: skip
         with progress:
             progress.add_task(f"  {zh} {en}", total=total)
-            yield Bar(progress)
+            yield Bar(progress, progress.console)
 
     def _mark(self, mark: str, zh: str, en: str) -> None:
         if self.quiet:
@@ -114,14 +114,15 @@ class Teller:
 
 
 class Bar:
-    """Counts what is done."""
+    """Counts what is done, and says it where somebody reads."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: Progress | None, console: Console | None) -> None:
         self._progress = progress
+        self._console = console
 
     def done(self, text: str = "") -> None:
         """One more thing is done."""
         if self._progress is not None:
             self._progress.advance(self._progress.task_ids[0])
-            if text:
-                self._progress.console.print(f"  [green]✓[/green] {escape(text)}")
+        if text and self._console is not None:
+            self._console.print(f"  [green]✓[/green] {escape(text)}")
