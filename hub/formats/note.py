@@ -223,8 +223,6 @@ def parse_checkpoint(text: str) -> Checkpoint:
     digest = _unb64(root)
     if digest is None or len(digest) != HASH_BYTES:
         raise Malformed("checkpoint.root", "检查点根哈希不对。", "The checkpoint's root is malformed.")
-    if size == "0" and digest != EMPTY_ROOT:
-        raise Malformed("checkpoint.root", "空树的根哈希不对。", "The empty tree has another root.")
     return Checkpoint(origin, int(size), digest, tuple(extensions))
 
 
@@ -248,6 +246,8 @@ def verify_checkpoint(note: Note, log_key: Vkey, witnesses: Sequence[Vkey] = ())
     3. Every line of a known witness holds; how many are enough is the caller's policy.
     """
     checkpoint = parse_checkpoint(note.text)
+    if checkpoint.size == 0 and checkpoint.root != EMPTY_ROOT:
+        raise Malformed("checkpoint.root", "空树的根哈希不对。", "The empty tree has another root.")
     if checkpoint.origin != log_key.name:  # 1
         raise Unprocessable(
             "checkpoint.origin", "检查点属于另一个日志。", "The checkpoint is of another log."

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from hub.errors import Conflict, HubError, Internal, Malformed, NotFound, Unprocessable
 from hub.formats.merkle import verify_consistency
-from hub.formats.note import Checkpoint, Vkey, parse, verify_checkpoint
+from hub.formats.note import Checkpoint, Note, Vkey, parse, verify_checkpoint
 from hub.formats.tiles import ENTRIES, WIDTH, Tile, bundle, split_hashes, tiles_at
 from hub.ledger.head import Head
 from hub.ledger.model import head
@@ -53,9 +53,11 @@ class Publisher:
         self._edge = edge
         return written
 
-    async def put_checkpoint(self, found: Head) -> None:
-        """Replace the public checkpoint with the head's own."""
-        await self.blobs.put(self.prefix + CHECKPOINT, found.checkpoint.encode())
+    async def put_checkpoint(self, found: Head, note: Note) -> None:
+        """Replace the public checkpoint with the head's own, as `note` carries it with cosignatures."""
+        if note.text != found.note.text:
+            raise Internal("ledger.wrong_note", "检查点不符。", "The note is not of this head.")
+        await self.blobs.put(self.prefix + CHECKPOINT, str(note).encode())
 
     async def sweep(self, written: Iterable[Tile]) -> None:
         """Remove partial tiles that a full one has replaced; readers fall back to the full one."""

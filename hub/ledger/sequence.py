@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from hub.actor import SYSTEM
-from hub.errors import HubError, Internal, Unavailable
+from hub.errors import Conflict, HubError, Internal, Unavailable
 from hub.formats.merkle import Frontier, leaf_hash
-from hub.formats.note import Checkpoint, sign_checkpoint
+from hub.formats.note import Checkpoint, Note, sign_checkpoint
+from hub.ledger.cosign import Cosigner
 from hub.ledger.head import Head, log_key, prove_head, read_head
 from hub.ledger.model import head, leaves
 from hub.ledger.publish import Publisher, fenced, mark_published
@@ -48,8 +49,11 @@ class Sequencer:
         signer: Signer,
         prefix: str = PREFIX,
         batch: int = BATCH,
+        cosigner: Cosigner | None = None,
     ) -> None:
         self._db = db
+        self._cosigner = cosigner
+        self._out: Note | None = None
         self._signer = signer
         self._origin = origin
         self._batch = batch
@@ -92,6 +96,9 @@ class Sequencer:
             raise fenced()
         async with self._db.view(SYSTEM) as view:
             found = await read_head(view)
+            if found.epoch != self._epoch:
+                self._epoch = None
+                raise fenced()
             waiting = await view.value(sa.select(leaves.c.seq).where(leaves.c.idx.is_(None)).limit(1))
         added = 0
         if waiting is not None and found.size - found.published_size < MAX_UNPUBLISHED:
@@ -105,6 +112,8 @@ class Sequencer:
         self._seen = found.size
         if found.published_size != found.size:
             await self._publish(found)
+        else:
+            await self._ask_again(found)
         return Sequenced(added, found.size)
 
     async def run(
@@ -120,13 +129,16 @@ class Sequencer:
         Trouble is told and tried again, slower each time up to 10 s: it recovers without a restart. `every`:
         seconds between looks at the queue while it is empty.
         """
-        wait = every
+        wait, short = every, False
         while not stop.is_set() and held():
             try:
                 if self._epoch is None:
                     await self.take_office()
                 done = await self.step()
                 wait = 0.0 if done.added == self._batch else every
+                if self.short_of_witnesses() and not short:
+                    on_trouble(_short())
+                short = self.short_of_witnesses()
             except HubError as refused:
                 on_trouble(refused)
                 if refused.code == "ledger.fenced":
@@ -224,10 +236,39 @@ class Sequencer:
             # Before the checkpoint: a sequencer that lost its office must not put an older one over a newer.
             if (await read_head(tx)).epoch != self._epoch:
                 raise fenced()
-        await self._publisher.put_checkpoint(found)
+        note = await self._cosigned(found, found.note)
+        await self._publisher.put_checkpoint(found, note)
+        self._out = note
         async with self._db.tx(SYSTEM) as tx:
             await mark_published(tx, size=found.size, epoch=self._epoch)
         await self._publisher.sweep(written)
+
+    async def _cosigned(self, found: Head, note: Note) -> Note:
+        """The note with the lines that witnesses give now; the tiles of `found` are out already."""
+        if self._cosigner is None:
+            return note
+
+        async def prove(old: int) -> list[bytes]:
+            return await self._publisher.reader.consistency(old, found.size, at=found.size)
+
+        try:
+            return await self._cosigner.collect(note, found.size, prove)
+        except Conflict:
+            self._epoch = None  # a witness has seen more than we have: sign nothing further
+            raise
+
+    async def _ask_again(self, found: Head) -> None:
+        """While nothing new comes in: ask the witnesses that have not cosigned what is out."""
+        if self._out is None or self._out.text != found.note.text:
+            return
+        note = await self._cosigned(found, self._out)
+        if note != self._out:
+            await self._publisher.put_checkpoint(found, note)
+            self._out = note
+
+    def short_of_witnesses(self) -> bool:
+        """Whether what is out carries fewer cosignatures than the quorum: an alarm, never a stop."""
+        return bool(self._cosigner and self._out and self._cosigner.short(self._out))
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
@@ -237,3 +278,13 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
             await stop.wait()
     except TimeoutError:
         return
+
+
+def _short() -> Unavailable:
+    return Unavailable(
+        "ledger.quorum_missing",
+        "见证方不足，检查点暂缺见证签名；业务不受影响。",
+        "Too few witnesses answer; checkpoints go out without the quorum. Business goes on.",
+        next_zh="请检查见证方的连通性。",
+        next_en="Check that the witnesses can be reached.",
+    )
