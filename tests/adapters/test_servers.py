@@ -76,8 +76,6 @@ def test_mariadb_with_gbk_bytes_in_latin1_and_zero_dates(enrolled, running_hub, 
     assert reasons(agent) == {"missing_value": 1, "lossy_text": 1}
     assert dict(report.notes) == {"bytes_recovered": 29}
     assert [row.holders[0]["name"][0] for row in agent.preview(3)] == ["张", "䶮", "㑇"]
-        name[0] for name in NAMES
-    }
     with engine.begin() as connection:
         connection.exec_driver_sql("update legacy.xwzs set xxmc = '甲大学' where id in (1, 2)")
         connection.exec_driver_sql("delete from legacy.xwzs where id = 7")
