@@ -35,6 +35,7 @@ YEAR = 365 * 24 * 3600
 
 _CITIZEN_MENU = (
     ("/wallet", "我的证照", "My certificates"),
+    ("/apply", "办事", "Apply"),
     ("/requests", "待我同意", "Waiting for me"),
     ("/accesses", "谁看过我的证照", "Who looked"),
 )

@@ -1,0 +1,64 @@
+"""The citizen applies: opens a case with nothing but who they are, and sees how it stands, point by point."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import RedirectResponse, Response
+
+from hub.cases.open import of_applicant, open_case, readable
+from hub.cases.score import latest
+from hub.errors import Malformed
+from hub.web.pages.render import render
+from hub.web.pages.visit import Visit, citizen, posted, text
+from hub.web.wallet import children, office_names
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/apply")
+async def apply_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
+    """What a person can apply for here, for themselves or a child, and the cases they have."""
+    async with visit.hub.view(visit.actor) as view:
+        mine = await of_applicant(view, subject_id=visit.subject_id)
+        offices = await office_names(view)
+        family = await children(view, visit)
+    items = [
+        item for item in visit.hub.items.values() if item.subject == "natural" and item.department in offices
+    ]
+    return render(
+        visit, "apply.html", items=items, all_items=visit.hub.items, cases=mine, offices=offices, family=family,
+        for_child={item.code for item in items if any(m.holder == "child" for m in item.materials)},
+    )  # fmt: skip
+
+
+@router.post("/cases")
+async def open_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
+    """Open a case; a child is named by its number in the person's own list, never by an identity number."""
+    form = await posted(visit)
+    item = visit.hub.items.get(text(form, "item"))
+    if item is None or item.subject != "natural":
+        raise Malformed("form.field_invalid", "没有选择要办的事项。", "No matter was chosen.")
+    wanted = text(form, "child")
+    async with visit.hub.tx(visit.actor) as tx:
+        family = {str(child.number): child for child in await children(tx, visit)}
+        if wanted and wanted not in family:
+            raise Malformed(
+                "form.field_invalid", "名单里没有这个孩子。", "There is no such child in your list."
+            )
+        beneficiary = family[wanted].subject_id if wanted else None
+        case = await open_case(tx, item=item, applicant=visit.subject_id, beneficiary=beneficiary)
+    return RedirectResponse(f"/cases/{case.public_id}", status_code=303)
+
+
+@router.get("/cases/{public_id}")
+async def case_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> Response:
+    """One of the person's own cases: what it needs, that nothing must be brought twice, and the score with reasons."""
+    async with visit.hub.view(visit.actor) as view:
+        case = await readable(view, public_id)
+        score = await latest(view, case=case)
+        offices = await office_names(view)
+        child = next((c for c in await children(view, visit) if c.subject_id == case.beneficiary), None)
+    return render(
+        visit, "mycase.html", case=case, item=visit.hub.items[case.item_code], offices=offices, child=child,
+        score=score.document if score else None, types=visit.hub.types,
+    )  # fmt: skip
