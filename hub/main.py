@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx
 import structlog
 from fastapi import FastAPI
 
@@ -12,6 +13,7 @@ from hub.cases.scheme import load_schemes
 from hub.catalogue.items import load_items
 from hub.config import Settings
 from hub.errors import HubError
+from hub.ledger.cosign import Cosigner, witness_address
 from hub.ledger.office import stand
 from hub.ledger.sequence import Sequencer
 from hub.registry.types import load_types
@@ -67,9 +69,16 @@ def open_blobs(settings: Settings) -> Blobs:
     return S3Blobs(client, settings.s3_bucket, region=settings.s3_region)
 
 
-def sequencer(hub: Hub) -> Sequencer:
+def sequencer(hub: Hub, http: httpx.AsyncClient) -> Sequencer:
     """A sequencer of this hub's ledger; who may run it is decided by `hub.ledger.office`."""
-    return Sequencer(hub.db, hub.blobs, origin=hub.settings.origin, signer=hub.signer("ledger"))
+    witnesses = [witness_address(text) for text in hub.settings.witnesses]
+    return Sequencer(
+        hub.db,
+        hub.blobs,
+        origin=hub.settings.origin,
+        signer=hub.signer("ledger"),
+        cosigner=Cosigner(witnesses, http=http, quorum=hub.settings.witness_quorum) if witnesses else None,
+    )
 
 
 def app(hub: Hub) -> FastAPI:
@@ -79,12 +88,14 @@ def app(hub: Hub) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         stop = asyncio.Event()
-        task = asyncio.create_task(
-            stand(hub.db, lambda: sequencer(hub), stop=stop, on_trouble=_tell, every=0.3)
-        )
-        yield
-        stop.set()
-        await task
+        # Only for the witnesses that settings name; no proxy of the environment, no redirect.
+        async with httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=5.0) as http:
+            task = asyncio.create_task(
+                stand(hub.db, lambda: sequencer(hub, http), stop=stop, on_trouble=_tell, every=0.3)
+            )
+            yield
+            stop.set()
+            await task
         await hub.db.close()
 
     application = FastAPI(

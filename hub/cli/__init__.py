@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from hub.cli import config, department, doctor, init, ledger, officer, serve, verify
+from hub.cli import config, department, doctor, init, ledger, officer, serve, verify, witness
 from hub.cli.output import fail
 from hub.errors import HubError
 from keys.errors import KeyFault
@@ -25,6 +25,7 @@ doctor.add_to(app)
 app.add_typer(department.app, name="department")
 app.add_typer(officer.app, name="officer")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(witness.app, name="witness")
 app.add_typer(config.app, name="config")
 
 

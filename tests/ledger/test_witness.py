@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger.rig import Rig
@@ -15,8 +17,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from typer.testing import CliRunner
 
 from hub.actor import SYSTEM
+from hub.cli import app
+from hub.cli.witness import open_witness
 from hub.clock import seconds
 from hub.errors import Conflict, HubError
 from hub.formats import addcheckpoint, merkle, note
@@ -28,10 +33,11 @@ from hub.ledger.cosign import Cosigner, WitnessAddress, witness_address
 from hub.ledger.model import head, leaves
 from hub.ledger.sequence import Sequencer
 from hub.ledger.witness import Answer, Witness
+from hub.web.witness import witness_app
 from keys.signer import LocalSigner, generate
 
 ORIGIN = "yimen.example/ledger"
-LOG = generate("EdDSA")
+LOG = LocalSigner(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 LOG_KEY = make_vkey(ORIGIN, b64u_decode(LOG.public.jwk["x"]))
 LEAVES = [merkle.leaf_hash(bytes([number])) for number in range(40)]
 NODES = merkle.nodes_of(LEAVES)
@@ -155,8 +161,8 @@ class Network:
         self.down: set[str] = set()
         self.slow: set[str] = set()
         self.rig = rig
-        app = Starlette(routes=[Route("/{name}/add-checkpoint", self.answer, methods=["POST"])])
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+        served = Starlette(routes=[Route("/{name}/add-checkpoint", self.answer, methods=["POST"])])
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(served))
 
     async def answer(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -260,7 +266,47 @@ async def test_a_restored_backup_is_stopped_by_any_one_witness(network: Network)
 @pytest.mark.parametrize(
     "text",
     ["", "x http://w", str(LOG_KEY) + " http://w", str(witness_key(LOG)), str(witness_key(LOG)) + " ftp://w"],
+    ids=["empty", "no key", "a log's key", "no address", "not http"],
 )
 def test_witness_settings_are_read_strictly(text: str) -> None:
     with pytest.raises(HubError):
         witness_address(text)
+
+
+# --- the program ---
+
+
+async def test_the_witness_program_from_its_folder(tmp_path: Path) -> None:
+    secret = tmp_path / "passphrase"
+    secret.write_text("correct horse\nnot this\n")
+    made = CliRunner().invoke(
+        app, ["witness", "init", str(tmp_path / "w"), "--name", "audit.example/w", "--log", str(LOG_KEY),
+              "--passphrase-file", str(secret), "--json"],
+    )  # fmt: skip
+    assert made.exit_code == 0, made.output
+    witness, key = open_witness(tmp_path / "w", passphrase="correct horse")
+    assert json.loads(made.output)["witness_key"] == str(key)
+    door = httpx.ASGITransport(witness_app(witness, now=lambda: 7))
+    async with httpx.AsyncClient(transport=door, base_url="http://w") as http:
+        body = AddCheckpoint(0, (), checkpoint(5)).to_bytes()
+        answer = await http.post("/add-checkpoint", content=body)
+        assert answer.status_code == 200
+        assert note.verify(note.parse(f"{checkpoint(5).text}\n{answer.text}"), [key])
+        again = await http.post("/add-checkpoint", content=body)
+        assert (again.status_code, again.text) == (409, "5\n")
+        assert again.headers["content-type"].startswith("text/x.tlog.size")
+        assert (await http.post("/add-checkpoint", content=b"x" * 100_000)).status_code == 413
+        origin_hash = hashlib.sha256(ORIGIN.encode()).hexdigest()
+        kept = await http.get(f"/{origin_hash}/checkpoint")
+        assert note.verify_checkpoint(note.parse(kept.content), LOG_KEY, [key]).witnessed == {key.name: 7}
+        assert (await http.get("/00/checkpoint")).status_code == 404
+    witness.close()
+
+
+def test_a_witness_is_not_set_up_over_another_or_for_a_wrong_key(tmp_path: Path) -> None:
+    secret = tmp_path / "passphrase"
+    secret.write_text("correct horse\n")
+    wanted = ["witness", "init", str(tmp_path / "w"), "--name", "w", "--passphrase-file", str(secret)]
+    assert CliRunner().invoke(app, [*wanted, "--log", str(witness_key(LOG))]).exit_code != 0
+    assert CliRunner().invoke(app, [*wanted, "--log", str(LOG_KEY)]).exit_code == 0
+    assert CliRunner().invoke(app, [*wanted, "--log", str(LOG_KEY)]).exit_code != 0
