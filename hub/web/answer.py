@@ -1,5 +1,6 @@
 """Answers of the department doors: JSON that is never cached, with the hub's signed receipt."""
 
+import traceback
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -32,3 +33,18 @@ def receipt_for(hub: Hub, *, kind: str, leaf_hash: bytes, at: datetime) -> str:
 def request_id(request: Request) -> str:
     """The number under which this request stands in the logs."""
     return str(getattr(request.state, "request_id", ""))
+
+
+def whereabouts(fault: BaseException) -> list[str]:
+    """Where a fault happened, for the log: file and line of its last frames and of its causes.
+
+    Never its message and never local variables: both may hold what somebody sent.
+    """
+    places: list[str] = []
+    while True:
+        frames = traceback.extract_tb(fault.__traceback__)[-6:]
+        places += [f"{type(fault).__name__} {frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
+        cause = fault.__cause__ or fault.__context__
+        if cause is None or len(places) > 24:
+            return places
+        fault = cause

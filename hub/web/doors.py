@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,7 +15,7 @@ from starlette.responses import Response
 from hub.errors import Forbidden, HubError, Internal, Malformed, NotFound, TooLarge
 from hub.ids import public_token
 from hub.web import issuer, oauth, public, verifier
-from hub.web.answer import request_id
+from hub.web.answer import request_id, whereabouts
 from hub.web.deps import Hub
 from hub.web.pages.mount import mount as mount_pages
 from hub.web.problems import oauth_error, problem
@@ -31,7 +32,7 @@ def mount(app: FastAPI, hub: Hub) -> None:
     """Add every door of the hub to `app`."""
     for door in DOORS:
         app.include_router(door.router)
-    for kind in (HubError, HTTPException, Exception):
+    for kind in (HubError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, tell)
     mount_pages(app, hub)
     app.add_middleware(RequestNumbers)
@@ -43,7 +44,9 @@ async def tell(request: Request, fault: Exception) -> Response:
     number = request_id(request)
     error, status = _as_ours(fault)
     if error.kind == "internal":
-        log.error("request.failed", request_id=number, code=error.code, exc_info=fault)
+        log.error(
+            "request.failed", request_id=number, code=error.code, fault=type(fault).__name__, where=whereabouts(fault)
+        )
     if request.url.path.startswith("/oauth/"):
         return oauth_error(error)
     return problem(error, request_id=number, status=status)
@@ -63,6 +66,8 @@ def _as_ours(fault: Exception) -> tuple[HubError, int | None]:
         }
         other = Malformed("http.refused", "请求无法处理。", "The request cannot be taken.")
         return known.get(fault.status_code, other), fault.status_code
+    if isinstance(fault, RequestValidationError):
+        return Malformed("http.address", "地址中的参数不正确。", "A part of the address is not what it must be."), None
     text = ("系统内部出了差错，已记录。", "Something failed inside the hub; it has been noted.")
     return Internal("http.internal", *text), None
 

@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from hub.errors import HubError, Internal, Malformed, NotFound
 from hub.ids import public_token
 from hub.web import accesses, admin, apply, auditor, counter, login, officer, requests, verify, wallet
+from hub.web.answer import whereabouts
 from hub.web.deps import Hub
 from hub.web.login import provider_of
 from hub.web.pages.errors import error_page, wants_page
@@ -88,7 +89,7 @@ def _page_or(api: Handler | None) -> Handler:
             return answer if isinstance(answer, Response) else await answer
         error = _told(fault)
         if error.kind == "internal":
-            log.error("page.failed", code=error.code, route=request.url.path.split("/")[1], exc_info=fault)
+            log.error("page.failed", code=error.code, fault=type(fault).__name__, where=whereabouts(fault))
         status = fault.status_code if isinstance(fault, HTTPException) else STATUS[error.kind]
         number = getattr(request.state, "request_id", None) or public_token(9)
         return error_page(request, error, status=status, request_id=number)
