@@ -45,7 +45,11 @@ async def tell(request: Request, fault: Exception) -> Response:
     error, status = _as_ours(fault)
     if error.kind == "internal":
         log.error(
-            "request.failed", request_id=number, code=error.code, fault=type(fault).__name__, where=whereabouts(fault)
+            "request.failed",
+            request_id=number,
+            code=error.code,
+            fault=type(fault).__name__,
+            where=whereabouts(fault),
         )
     if request.url.path.startswith("/oauth/"):
         return oauth_error(error)
@@ -67,7 +71,9 @@ def _as_ours(fault: Exception) -> tuple[HubError, int | None]:
         other = Malformed("http.refused", "请求无法处理。", "The request cannot be taken.")
         return known.get(fault.status_code, other), fault.status_code
     if isinstance(fault, RequestValidationError):
-        return Malformed("http.address", "地址中的参数不正确。", "A part of the address is not what it must be."), None
+        return Malformed(
+            "http.address", "地址中的参数不正确。", "A part of the address is not what it must be."
+        ), None
     text = ("系统内部出了差错，已记录。", "Something failed inside the hub; it has been noted.")
     return Internal("http.internal", *text), None
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import sqlalchemy as sa
-from registry.makers import AUDIENCE, credit, key_proof, rotation_proof
+from registry.makers import credit, key_proof, rotation_proof
 
 from hub.certificates.model import certificates
 from hub.clock import seconds
@@ -159,7 +159,8 @@ async def test_a_batch_answers_every_line_in_order_and_a_bad_one_spoils_no_other
     found = [json.loads(line) for line in answer.text.splitlines()]
     assert [one["line"] for one in found] == list(range(1, 9))
     assert [one["status"] for one in found] == [201, 400, 201, 422, 201, 201, 400, 400]
-    assert found[5]["replayed"] and found[5]["certificate_id"] == found[0]["certificate_id"]
+    assert found[5]["replayed"]
+    assert found[5]["certificate_id"] == found[0]["certificate_id"]
     assert found[6]["problem"]["code"] == "json.duplicate_key"
     async with world.view() as view:
         assert await view.value(sa.select(sa.func.count()).select_from(certificates)) == 3

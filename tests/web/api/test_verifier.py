@@ -1,0 +1,194 @@
+import asyncio
+import json
+
+import pytest
+import sqlalchemy as sa
+from registry.makers import AUDIENCE
+
+from hub.access.model import accesses
+from hub.consent.token import sign_token
+from hub.consent.withdraw import withdraw
+from hub.formats import jws, sdjwt
+from hub.formats.merkle import verify_inclusion
+from hub.formats.note import verify_checkpoint
+from hub.formats.tlogproof import read
+from hub.ledger.head import log_key
+from hub.store.model import idempotent_replies
+from keys.signer import generate
+
+ASKS = {"asks": [{"type": "degree"}]}
+
+
+@pytest.fixture
+async def wang(world, edu):
+    person = world.person("王小明")
+    await world.certificate("degree", (person, "owner"))
+    return person
+
+
+def consent(world, department, grants, **other):
+    """The consent token of these grants, as the OAuth door signs it."""
+    said = {
+        "issuer": AUDIENCE,
+        "grants": grants,
+        "jkt": department.client.kid,
+        "pairwise_key": world.keyring.secret("pairwise"),
+        "now": world.clock(),
+    }
+    return sign_token(world.hub.signer("token"), **(said | other))[0]
+
+
+async def count(world, table=accesses):
+    async with world.view() as view:
+        return await view.value(sa.select(sa.func.count()).select_from(table))
+
+
+async def test_a_verification_gives_what_was_granted_signed_by_the_issuer_and_a_provable_receipt(
+    world, edu, degree, wang
+):
+    _, grants = await world.grant(wang, ["degree"])
+    answer = await world.call(edu, "POST", "/v1/verifications", ASKS, token=consent(world, edu, grants))
+    assert answer.status_code == 200, answer.text
+    (verdict,) = answer.json()["verdicts"]
+    assert (verdict["outcome"], verdict["issuer"]) == ("accepted", "dg-degree")
+    assert [check["number"] for check in verdict["checks"]] == list(range(1, 11))
+    assert {check["result"] for check in verdict["checks"]} <= {"passed", "not_needed", "undecided"}
+    parts = sdjwt.parse(verdict["sd_jwt"])
+    jws.verify(parts.issuer_jwt, typ=sdjwt.TYP, key=degree.certificate.public)
+    receipt = jws.verify(
+        verdict["receipt"], typ="yimen-receipt+jwt", key=world.hub.signer("receipt").public
+    ).payload
+    assert receipt["kind"] == "access"
+    await world.publish()
+    proof = read((await world.http.get(f"/v1/proofs/{receipt['leaf_hash']}")).text)
+    key = log_key(world.settings.origin, world.hub.signer("ledger"))
+    tree = verify_checkpoint(proof.checkpoint, key).checkpoint
+    assert verify_inclusion(
+        proof.index, tree.size, bytes.fromhex(receipt["leaf_hash"]), proof.path, tree.root
+    )
+
+
+async def test_a_one_use_grant_is_used_once_by_twelve_at_once(world, edu, wang):
+    _, grants = await world.grant(wang, ["degree"])
+    token = consent(world, edu, grants)
+    calls = [world.call(edu, "POST", "/v1/verifications", ASKS, token=token) for _ in range(12)]
+    answers = [a.json()["verdicts"][0] for a in await asyncio.gather(*calls)]
+    assert sorted(a["outcome"] for a in answers) == ["accepted"] + ["refused"] * 11
+    assert all(a["sd_jwt"] is None and a["claims"] is None for a in answers if a["outcome"] == "refused")
+    assert await count(world) == 12, "refusals are recorded too"
+
+
+async def test_the_same_key_gets_the_same_answer_and_takes_no_second_use(world, edu, wang):
+    _, grants = await world.grant(wang, ["degree"])
+    first = await world.call(
+        edu, "POST", "/v1/verifications", ASKS, token=consent(world, edu, grants), key="v1"
+    )
+    again = await world.call(
+        edu, "POST", "/v1/verifications", ASKS, token=consent(world, edu, grants), key="v1"
+    )
+    assert first.content == again.content
+    assert first.json()["verdicts"][0]["outcome"] == "accepted"
+    assert await count(world) == 1
+    async with world.view() as view:
+        sealed = (await view.first(sa.select(idempotent_replies))).sealed
+    assert first.json()["verdicts"][0]["sd_jwt"][:40].encode() not in sealed
+
+
+async def test_a_kept_answer_is_gone_after_withdrawal_and_after_ten_minutes(world, edu, wang):
+    _, grants = await world.grant(wang, ["degree"])
+    token = consent(world, edu, grants)
+    await world.call(edu, "POST", "/v1/verifications", ASKS, token=token, key="v1")
+    async with world.tx(await world.citizen(wang)) as tx:
+        await withdraw(tx, grant=grants[0].public_id)
+    after = await world.call(edu, "POST", "/v1/verifications", ASKS, token=token, key="v1")
+    assert after.status_code == 410 or after.json()["verdicts"][0]["outcome"] == "refused"
+    assert "sd_jwt" not in after.json() or after.json()["verdicts"][0]["sd_jwt"] is None
+
+
+async def test_a_kept_answer_ends_after_ten_minutes(world, edu, wang):
+    _, grants = await world.grant(wang, ["degree"])
+    await world.call(edu, "POST", "/v1/verifications", ASKS, token=consent(world, edu, grants), key="v1")
+    world.clock.advance(minutes=10)
+    late = await world.call(
+        edu, "POST", "/v1/verifications", ASKS, token=consent(world, edu, grants), key="v1"
+    )
+    assert late.json()["verdicts"][0]["outcome"] == "refused", "the one use is spent"
+
+
+async def test_another_departments_consent_token_opens_nothing(world, edu, degree, wang):
+    _, grants = await world.grant(wang, ["degree"])
+    for token in (
+        consent(world, edu, grants),
+        consent(world, degree, grants),
+    ):  # stolen; or bound to the thief's key
+        answer = await world.call(degree, "POST", "/v1/verifications", ASKS, token=token)
+        assert answer.status_code == 401 or answer.json()["verdicts"][0]["outcome"] == "refused"
+        assert "sd_jwt" not in answer.json()
+        assert all(one["sd_jwt"] is None for one in answer.json().get("verdicts", []))
+    forged = sign_token(
+        generate(),
+        issuer=AUDIENCE,
+        grants=grants,
+        jkt=edu.client.kid,
+        pairwise_key=b"x" * 32,
+        now=world.clock(),
+    )[0]
+    answer = await world.call(edu, "POST", "/v1/verifications", ASKS, token=forged)
+    assert (answer.status_code, answer.json()["code"]) == (401, "token.invalid")
+    (mine,) = (
+        await world.call(edu, "POST", "/v1/verifications", ASKS, token=consent(world, edu, grants))
+    ).json()["verdicts"]
+    assert mine["outcome"] == "accepted", "no try of others took the use"
+
+
+async def test_the_departments_own_token_is_no_consent(world, edu):
+    answer = await world.call(edu, "POST", "/v1/verifications", ASKS)
+    assert (answer.status_code, answer.json()["code"]) == (403, "token.no_consent")
+
+
+async def test_a_batch_of_verifications_answers_each_line(world, edu, wang):
+    li = world.person("李小红")
+    await world.certificate("degree", (li, "owner"))
+    (_, first), (_, second) = await world.grant(wang, ["degree"]), await world.grant(li, ["degree"])
+    lines = [
+        {"token": consent(world, edu, first), **ASKS},
+        {"token": "nonsense", **ASKS},
+        {"token": consent(world, edu, second), **ASKS},
+        {"token": consent(world, edu, first), **ASKS},
+        {"asks": []},
+    ]
+    content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    answer = await world.call(
+        edu, "POST", "/v1/verifications/batch", content=content, media_type="application/x-ndjson"
+    )
+    found = [json.loads(line) for line in answer.text.splitlines()]
+    assert [one["line"] for one in found] == [1, 2, 3, 4, 5]
+    assert [one["status"] for one in found] == [200, 401, 200, 200, 422]
+    outcomes = [found[i]["verdicts"][0]["outcome"] for i in (0, 2, 3)]
+    assert sorted(outcomes[::2]) == ["accepted", "refused"]
+    assert outcomes[1] == "accepted"
+    assert await count(world) == 3
+
+
+async def test_a_department_opens_reads_and_scores_its_own_case(world, edu, degree, wang):
+    child = world.person("王小宝", "20200505")
+    body = {
+        "item_code": "441900-edu-points-enrolment",
+        "applicant": {"id_type": wang.id_type, "id_no": wang.id_no},
+        "beneficiary": {"id_type": child.id_type, "id_no": child.id_no},
+    }
+    opened = await world.call(edu, "POST", "/v1/cases", body, key="case-1")
+    assert opened.status_code == 201, opened.text
+    assert wang.id_no not in opened.text
+    assert (await world.call(edu, "POST", "/v1/cases", body, key="case-1")).content == opened.content
+    path = f"/v1/cases/{opened.json()['case_id']}"
+    assert (await world.call(edu, "GET", path)).json()["state"] == "open"
+    assert (await world.call(degree, "GET", path)).status_code == 404
+    score = await world.call(edu, "POST", path + "/score", {"disclosures": []})
+    assert score.status_code == 201, score.text
+    assert float(score.json()["total"]) >= 0
+    assert (await world.call(degree, "POST", path + "/score", {"disclosures": []})).status_code == 404
+    foreign = await world.call(degree, "POST", "/v1/cases", body)
+    assert (foreign.status_code, foreign.json()["code"]) == (403, "case.not_yours_to_open")
+    nothing = await world.call(edu, "POST", "/v1/cases", body | {"item_code": "none"})
+    assert (nothing.status_code, nothing.json()["code"]) == (422, "item.unknown")
