@@ -139,6 +139,6 @@ class Eyes:
         )
         for thing in await touched.all():
             box = await thing.bounding_box()
-            if box and min(box["width"], box["height"]) < tap - 0.5:
+            if box and box["width"] and min(box["width"], box["height"]) < tap - 0.5:  # no width: folded away
                 faults.append(f"small: {await thing.text_content()} {box['width']:.0f}x{box['height']:.0f}")
         return faults

@@ -110,6 +110,7 @@ class Page:
     def __init__(self, answer: httpx.Response) -> None:
         self.answer = answer
         self.status = answer.status_code
+        assert self.status < 500, answer.text[-2000:]
         self.headers = answer.headers
         self.url = answer.url
         self.root = lxml.html.fromstring(answer.text) if answer.text.strip() else lxml.html.Element("html")

@@ -13,6 +13,7 @@ from hub.main import app as make_app
 from hub.registry import ceremony
 from hub.registry.model import sessions
 from hub.web.login import DemoProvider
+from hub.web.pages.render import environment
 
 OPEN_PAGES = ["/", "/login", "/help", "/verify", "/v/unknown", "/no-such-page"]
 CITIZEN_PAGES = ["/wallet", "/requests", "/accesses"]
@@ -192,3 +193,11 @@ async def test_footer_shows_the_checkpoint(family: Family) -> None:
     footer = " ".join(page.one("//footer").text_content().split())
     assert "透明日志：共 " in footer
     assert "2026年11月23日 09:30" in footer
+
+
+def test_every_template_compiles() -> None:
+    loaded = environment()
+    names = loaded.list_templates(extensions=["html"])
+    assert len(names) > 15
+    for name in names:
+        loaded.get_template(name)
