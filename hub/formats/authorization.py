@@ -191,7 +191,8 @@ def check_access_token(
 
     1. `typ`, algorithm and signature by the hub's token key. 2. `iss` and `aud` are ours, as single strings. 3. In
     force at `now`. 4. All members present and well formed, life at most 300 s. 5. Bound to `jkt`, the key of the
-    DPoP proof (None only where the caller compares it itself). Raises `Malformed` ("access_token.*", "jws.*") or `Unprocessable`.
+    DPoP proof (None only where the caller compares it itself). Raises `Malformed` ("access_token.*", "jws.*") or
+    `Unprocessable` ("jwt.*").
     """
     payload = jws.verify(token, typ=TYP, key=key).payload  # 1
     if payload.get("iss") != issuer:  # 2

@@ -29,6 +29,12 @@ def code(proof: str, kind: type[HubError] = Malformed, **changes) -> str:
     return fault.value.code
 
 
+def code_of(call) -> str:
+    with pytest.raises(Malformed) as fault:
+        call()
+    return fault.value.code
+
+
 def forged(header: dict | None = None, signer=KEY, **changes) -> str:
     import orjson
 
@@ -150,6 +156,29 @@ def test_other_spellings_of_the_same_uri(htu):
 def test_normal_form(uri, normal):
     assert dpop.normal_uri(uri) == normal
     assert dpop.normal_uri(normal) == normal
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://user@hub.example/x",
+        "https://user:word@hub.example/x",
+        "https://@hub.example/x",
+        "https://hub.example/a/./b",
+        "https://hub.example/a/../b",
+        "https://hub.example/a/%2E%2e/b",
+        "https://hub.example/" + "a" * 2048,
+        "https:///x",
+        "https://./x",
+        "wss://hub.example/x",
+    ],
+)
+def test_uris_without_a_normal_form(uri):
+    assert code_of(lambda: dpop.normal_uri(uri)) == "dpop.htu"
+
+
+def test_an_access_token_is_ascii():
+    assert code_of(lambda: dpop.token_hash("токен")) == "dpop.ath"
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30))

@@ -236,6 +236,11 @@ def test_padding_and_space_are_refused(spoil):
         jws.verify(spoil(TOKEN), typ="t", key=EC.public)
 
 
+@pytest.mark.parametrize("token", [None, 5, TOKEN.encode(), TOKEN + "é", TOKEN.replace(".", "．")])
+def test_a_token_is_ascii_text(token):
+    assert code(lambda: jws.split(token)) == "jws.not_ascii"
+
+
 def test_unused_bits_are_refused():
     """64 bytes end in a letter with four unused bits: of 16 spellings only one is the signature."""
     last = TOKEN[-1]

@@ -140,10 +140,16 @@ def test_transaction_data():
     assert code(present(), transaction_data=DATA) == "keybinding.transaction_data"
 
 
+def test_transaction_data_under_another_hash():
+    payload = jws.split(present(transaction_data=DATA).rpartition("~")[2]).payload
+    token = TOKEN + jws.sign(payload | {"transaction_data_hashes_alg": "sha-512"}, HOLDER, typ="kb+jwt")
+    assert code(token, transaction_data=DATA) == "keybinding.transaction_data"
+
+
 def test_certificate_is_judged_first():
     assert code(present(), Unprocessable, now=NOW + 20_000) == "jwt.expired"
     assert code(present(), key=generate().public) in ("jws.kid_other", "jws.signature")
-    with pytest.raises(Malformed):
+    with pytest.raises(Malformed, match=r"keybinding\.missing"):
         keybinding.check(sdjwt.parse(TOKEN), holder=HOLDER.public, now=NOW, aud=AUD, nonce=NONCE)
 
 

@@ -60,6 +60,7 @@ REFUSED = {
     "alg of another key": EC.public.jwk | {"alg": "EdDSA"},
     "for encryption": EC.public.jwk | {"use": "enc"},
     "x is a number": EC.public.jwk | {"x": 5},
+    "y is a number": EC.public.jwk | {"y": 5},
     "x padded": EC.public.jwk | {"x": X + "="},
     "x short": EC.public.jwk | {"x": base64url.encode(b"\1" * 31)},
     "x long": EC.public.jwk | {"x": base64url.encode(b"\0" + base64url.decode(X))},
