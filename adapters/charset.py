@@ -89,25 +89,33 @@ def decode(raw: bytes, encoding: str) -> str | None:
 def decode_mixed(raw: bytes, encoding: str | None) -> str | None:
     """Bytes of a column with old rows in `encoding`, newer ones in UTF-8; None when they fit neither.
 
-    UTF-8 is believed only when it reads as Chinese or ASCII: some GBK byte pairs are valid UTF-8 nonsense.
+    UTF-8 is believed when it reads as Chinese or ASCII: many GBK pairs are valid UTF-8 too (路 is a middle dot), and
+    the configuration has said what the column holds. Where both read as Chinese, common characters (GB 2312) decide.
     """
     text = decode(raw, "utf-8")
-    if encoding is None or (text is not None and _plausible(text)):
+    if encoding is None or (text is not None and text.isascii()):
         return text
-    return decode(raw, encoding)
+    found = decode(raw, encoding)
+    if text is None or found is None:
+        return found if text is None or not _plausible(text) else text
+    if not _chinese(text) or (_common(found) and not _common(text)):
+        return found
+    return text
 
 
 def recover(text: str, encoding: str) -> str | None:
     """What stood in a latin1 column that holds bytes of `encoding`: `ÕÅÈý·á` for 张三丰 in GB 18030.
 
-    Text that reads as Chinese already is returned unchanged, because one table may mix both kinds. None when
-    nothing fits.
+    Text that could not have come out of a latin1 column is returned unchanged when it reads as Chinese, because one
+    table may mix both kinds. None when nothing fits.
     """
-    if _plausible(text):
+    if text.isascii():
         return text
     back = _latin1_bytes(text)
     found = decode(back, encoding) if back is not None else None
-    return found if found is not None and _plausible(found) else None
+    if found is not None and _plausible(found):
+        return found
+    return text if _plausible(text) else None
 
 
 def _latin1_bytes(text: str) -> bytes | None:
@@ -126,6 +134,18 @@ def _latin1_bytes(text: str) -> bytes | None:
 
 def _plausible(text: str) -> bool:
     return all(_expected(char) for char in text)
+
+
+def _chinese(text: str) -> bool:
+    return _plausible(text) and any(ord(char) >= 0x2E80 for char in text)
+
+
+def _common(text: str) -> bool:
+    try:
+        text.encode("gb2312")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _expected(char: str) -> bool:

@@ -50,7 +50,9 @@ class Checker:
             signed = self.status_list(uri)
             status = statuslist.verify_token(signed, key=keys.__getitem__, expected_sub=uri, now=present)
             if status.lst.get(index) != statuslist.VALID:
-                raise Malformed("offline.not_valid", "证照已被撤销或暂停。", "Revoked or suspended by its issuer.")
+                raise Malformed(
+                    "offline.not_valid", "证照已被撤销或暂停。", "Revoked or suspended by its issuer."
+                )
         return found.payload
 
     def receipt(self, token: str) -> Receipt:

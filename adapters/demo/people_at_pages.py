@@ -64,7 +64,9 @@ def agree(browser: Browser, code: str, tick: Callable[[Box], bool]) -> Page:
             f"agreeing failed ({done.status})",
         )
         return page
-    return surprise(f"没有对照码为 {code} 的请求（共 {len(waiting)} 个）", f"no request shows the code {code}")
+    return surprise(
+        f"没有对照码为 {code} 的请求（共 {len(waiting)} 个）", f"no request shows the code {code}"
+    )
 
 
 def withdraw(browser: Browser, grants: tuple[str, ...]) -> int:

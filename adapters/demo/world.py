@@ -8,11 +8,13 @@ import csv
 import json
 import os
 import secrets
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import httpx
 
 from adapters.command import PASSPHRASE
 from adapters.demo import stores
+from adapters.demo.families import build
 from adapters.demo.processes import CHECKOUT, Children
 from adapters.demo.telling import Teller, surprise
 from hub.formats.identifiers import credit_check_character
@@ -122,7 +125,14 @@ def write_stores(folder: Path) -> stores.Written:
     return written
 
 
-def start_hub(world: World) -> None:
+def read_stores(folder: Path) -> stores.Written:
+    """The stores that an earlier start wrote, and the families as of that day."""
+    place = folder / "departments"
+    day = date.fromisoformat(json.loads((place / "families.json").read_text(encoding="utf-8"))["today"])
+    return stores.Written(place, {slug: place / slug for slug in stores.STORES}, build(day))
+
+
+def start_hub(world: World) -> subprocess.Popen[str]:
     """`yimen serve`, and wait until it is ready. Raises `Surprise` with the end of its log."""
     log = world.logs / "hub.log"
     child = world.children.serve([sys.executable, "-m", "hub.cli", "serve"], log)
@@ -132,12 +142,12 @@ def start_hub(world: World) -> None:
             break
         try:
             if httpx.get(f"{world.url}/readyz", timeout=5).status_code == 200:
-                return
+                return child
         except httpx.TransportError:
             pass
         time.sleep(0.1)
     tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-    surprise(f"平台没有启动，日志末尾：\n{tail}", f"the hub did not start; see {log}")
+    return surprise(f"平台没有启动，日志末尾：\n{tail}", f"the hub did not start; see {log}")
 
 
 def initialise(world: World) -> None:
@@ -234,3 +244,8 @@ def _together(work: Sequence[tuple[Any, tuple[Any, ...]]]) -> Iterator[Any]:
             for one in waiting:
                 one.cancel()
             raise
+
+
+def database() -> str:
+    """The database that the caller chose for the demo's hub; empty for SQLite in its data folder."""
+    return os.environ.get("YIMEN_DATABASE_URL", "")
