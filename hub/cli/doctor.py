@@ -1,6 +1,7 @@
 """`yimen doctor`: looks at what a hub needs; every line that is not green carries a command."""
 
 import asyncio
+import secrets
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -17,7 +18,6 @@ from hub.cli.output import FAILED, Json, opened, tell
 from hub.cli.serve import migrations, newest
 from hub.config import DEMO_PASSPHRASE, Settings
 from hub.errors import HubError, NotFound
-from hub.ids import public_token
 from hub.ledger.head import lag, read_head
 from hub.registry import officers
 from hub.registry.model import Role, certificate_types
@@ -69,9 +69,7 @@ async def _look(settings: Settings) -> list[Line]:
             found += [line async for line in _keys(hub)]
             found += [line async for line in _stores(hub)]
     except KeyFault as fault:
-        found.append(
-            Line("keys", "fail", fault.zh, fault.en, "yimen config show")
-        )
+        found.append(Line("keys", "fail", fault.zh, fault.en, "yimen config show"))
     except HubError as error:
         found.append(Line("store", "fail", error.zh, error.en, "yimen config show"))
     return found
@@ -175,7 +173,7 @@ async def _content(view: View) -> list[Line]:
 
 
 async def _blobs(hub: Hub) -> Line:
-    key, data = f"doctor/{public_token()}", b"yimen doctor"
+    key, data = f"doctor/{secrets.token_hex(16)}", b"yimen doctor"
     try:
         digest = await hub.blobs.put(key, data)
         same = await hub.blobs.get(key, sha256=digest) == data
