@@ -252,7 +252,7 @@ async def key_at(
             next_zh="请用已登记的密钥签名，或先登记该密钥。",
             next_en="Sign with a registered key, or register this key first.",
         )
-    if not _key(row).stands_at(moment):
+    if not from_row(row).stands_at(moment):
         raise Unprocessable(
             "key.not_standing",
             "签名所用的密钥当时无效（未生效、已过期、已停用或不可信）。",
@@ -263,49 +263,12 @@ async def key_at(
     return PublicKey.from_jwk(row.jwk)
 
 
-async def client_key(view: View, *, department: str, kid: str) -> PublicKey:
-    """The key with which an active department authenticates now; every failure is told alike.
-
-    Raises Unauthenticated `client.unknown`.
-    """
-    row = await view.first(
-        sa.select(department_keys)
-        .join(departments, departments.c.slug == department_keys.c.department)
-        .where(
-            department_keys.c.kid == kid,
-            department_keys.c.department == department,
-            department_keys.c.purpose == KeyPurpose.CLIENT,
-            departments.c.state == DepartmentState.ACTIVE,
-        )
-    )
-    if row is None or not _key(row).stands_at(view.now):
-        raise Unauthenticated(
-            "client.unknown",
-            "无法确认调用方部门的身份。",
-            "The calling department could not be authenticated.",
-            next_zh="请确认部门代号、客户端密钥是否已登记且有效，部门是否被暂停。",
-            next_en="Check the department slug, whether its client key is registered and valid, and that it is active.",
-        )
-    return PublicKey.from_jwk(row.jwk)
-
-
-async def client_owner(view: View, *, kid: str) -> str:
-    """The slug of the active department whose standing client key this is. Raises Unauthenticated `client.unknown`."""
-    slug = await view.value(
-        sa.select(department_keys.c.department).where(
-            department_keys.c.kid == kid, department_keys.c.purpose == KeyPurpose.CLIENT
-        )
-    )
-    await client_key(view, department=slug or "", kid=kid)
-    return str(slug)
-
-
 async def history(view: View, department: str | None = None) -> list[DepartmentKey]:
     """All keys ever admitted (of one department, or of all), oldest first; retired ones stay for ever."""
     query = sa.select(department_keys).order_by(department_keys.c.registered_at, department_keys.c.kid)
     if department is not None:
         query = query.where(department_keys.c.department == department)
-    return [_key(row) for row in await view.all(query)]
+    return [from_row(row) for row in await view.all(query)]
 
 
 async def _admit(
@@ -389,7 +352,8 @@ def _bad_offers() -> Malformed:
     )
 
 
-def _key(row: sa.Row[Any]) -> DepartmentKey:
+def from_row(row: sa.Row[Any]) -> DepartmentKey:
+    """The key of a row that selects all columns."""
     return DepartmentKey(
         kid=row.kid,
         department=row.department,

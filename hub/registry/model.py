@@ -143,7 +143,9 @@ subjects = sa.Table(
     sa.Column("bucket", sa.SmallInteger, primary_key=True),
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("kind", sa.String(8), nullable=False),
-    sa.Column("sealed_face", sa.LargeBinary, comment="name and identifiers as last signed, sealed for the person"),
+    sa.Column(
+        "sealed_face", sa.LargeBinary, comment="name and identifiers as last signed, sealed for the person"
+    ),
     sa.Column("merged_into", sa.Uuid),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("erased_at", Instant),

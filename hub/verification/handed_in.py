@@ -143,9 +143,9 @@ class Finding:
     sha256: str = ""
     from_code: bool = False
 
-    def checks(self) -> list[tuple[int, Part, CheckResult]]:
-        """Every check with its number; those that were not reached are undecided."""
-        return [(n, part, self.results.get(part, CheckResult.UNDECIDED)) for n, part in enumerate(Part, 1)]
+    def checks(self) -> list[tuple[int, Part, CheckResult | None]]:
+        """Every check with its number and result; None for those that were not reached."""
+        return [(n, part, self.results.get(part)) for n, part in enumerate(Part, 1)]
 
 
 async def check(
@@ -275,6 +275,7 @@ async def _standing(view: View, found: Finding, certificate: Certificate) -> Fin
     if word in _STANDING:
         return _end(found, *_STANDING[word])
     if word is StatusWord.UNKNOWN:  # 7
+        found.results[Part.STATUS] = CheckResult.UNDECIDED
         found.answer = Answer.STATUS_STALE
         return found
     found.results[Part.STATUS] = CheckResult.PASSED

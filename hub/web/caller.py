@@ -17,7 +17,7 @@ from hub.errors import Forbidden, HubError, Malformed, Unauthenticated
 from hub.formats import dpop
 from hub.formats.authorization import AccessToken, check_access_token
 from hub.formats.dpop import Proof
-from hub.registry.keys import client_key, client_owner
+from hub.registry.clients import client_key, client_owner
 from hub.store.model import replays
 from hub.store.replay import use_once
 from hub.store.tx import Tx

@@ -11,7 +11,7 @@ from hub.errors import HubError, Malformed, Unauthenticated
 from hub.formats import dpop
 from hub.formats.authorization import ASSERTION_TYPE, Assertion, check_client_assertion, peek_client
 from hub.formats.dpop import Proof
-from hub.registry.keys import client_key
+from hub.registry.clients import client_key
 from hub.store.replay import use_once
 from hub.store.tx import Tx, View
 from hub.web.body import bad_form

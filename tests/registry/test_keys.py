@@ -10,7 +10,7 @@ from registry.makers import AUDIENCE, key_proof, rotation_proof
 
 from hub.errors import Conflict, Forbidden, HubError, Malformed, NotFound, Unauthenticated, Unprocessable
 from hub.ledger.model import leaves
-from hub.registry import departments, keys
+from hub.registry import clients, departments, keys
 from hub.registry.model import KeyPurpose, enrolment_codes
 from keys.signer import generate
 
@@ -263,7 +263,7 @@ async def test_a_client_key_authenticates_an_active_department_only(open_tx, clo
     signers = await enrolled(open_tx, clock)
     async with open_tx() as tx:
         kid = signers["client"].kid
-        assert await keys.client_key(tx, department="dg-edu", kid=kid) == signers["client"].public
+        assert await clients.client_key(tx, department="dg-edu", kid=kid) == signers["client"].public
         for department, wrong in (
             ("dg-edu", signers["status"].kid),
             ("dg-ps", kid),
@@ -271,10 +271,10 @@ async def test_a_client_key_authenticates_an_active_department_only(open_tx, clo
             ("dg-edu", ""),
         ):
             with pytest.raises(Unauthenticated, match=r"client\.unknown"):
-                await keys.client_key(tx, department=department, kid=wrong)
+                await clients.client_key(tx, department=department, kid=wrong)
         await departments.suspend(tx, slug="dg-edu", reason="x")
         with pytest.raises(Unauthenticated, match=r"client\.unknown"):
-            await keys.client_key(tx, department="dg-edu", kid=kid)
+            await clients.client_key(tx, department="dg-edu", kid=kid)
 
 
 async def test_history_keeps_retired_keys_and_names_the_leaf_of_each(open_tx, clock):
