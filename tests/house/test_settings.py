@@ -14,3 +14,11 @@ def test_every_setting_is_documented_and_no_other():
     known |= {"YIMEN_PYTHON", "YIMEN_TEST_WORKERS", "YIMEN_TEST_S3", "YIMEN_CHROMIUM"} & told
     assert known - told == set(), "docs/operations.md does not tell of these"
     assert told - known == set(), "docs/operations.md tells of settings that do not exist"
+
+
+def test_the_table_of_settings_is_the_one_that_the_code_writes():
+    from hub.config import settings_table
+
+    page = (ROOT / "docs" / "operations.md").read_text()
+    told = page.partition("<!-- settings: written by hub.config.settings_table -->")[2]
+    assert told.partition("<!-- settings: end -->")[0].strip() == settings_table().strip()
