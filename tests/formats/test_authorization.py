@@ -1,5 +1,7 @@
 """Client assertions, access tokens and consent tokens."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,6 +115,16 @@ def test_assertion_key():
 def test_peek_refuses_what_is_no_token(text):
     with pytest.raises(HubError):
         authorization.peek_client(text)
+
+
+def test_peek_refuses_words_that_no_client_or_key_has():
+    for payload, header in (
+        ({"iss": "a b"}, {"kid": "k"}),
+        ({"iss": "a"}, {"kid": "k\n"}),
+        ({"iss": ""}, {"kid": "k"}),
+    ):
+        text = jws.sign_bytes(json.dumps(payload).encode(), CLIENT, header)
+        assert code(lambda text=text: authorization.peek_client(text)).startswith("client_assertion.")
 
 
 def test_peek_refuses_what_names_no_client():

@@ -263,6 +263,12 @@ def test_narrowed_never_widens(fields):
     assert fault.value.code == "authorization_details.not_narrower"
 
 
+def test_narrowed_to_nothing_is_a_refusal_and_not_a_grant():
+    plain = replace(DETAIL, predicates=())
+    with pytest.raises(Unprocessable):
+        plain.narrowed({})
+
+
 def test_a_refusal_names_the_member_and_not_the_value():
     with pytest.raises(Malformed) as fault:
         Detail.from_json(RAW | {"case_id": "440101199001010017 "})

@@ -59,7 +59,7 @@ def test_never_overwrites(key):
     assert key.path.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["", "../up", "a/b", "A", ".hidden", "a b", "a" * 65, "名", "a\n"])
+@pytest.mark.parametrize("name", [None, 5, "", "../up", "a/b", "A", ".hidden", "a b", "a" * 65, "名", "a\n"])
 def test_names_cannot_leave_the_folder(tmp_path, name):
     with pytest.raises(KeyFault) as fault:
         files.create(tmp_path, name=name, passphrase=PASS)
