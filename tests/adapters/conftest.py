@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import shutil
 import sqlite3
 import struct
 import threading
@@ -27,8 +28,10 @@ from hub.registry import departments, keys
 from hub.registry import model as registry
 from hub.store.tx import Database, Tx
 from hub.web.deps import Hub
+from keys.files import Keyring
 
 T = TypeVar("T")
+HUB_PASSPHRASE = "test-only-passphrase"
 
 ConfigWriter = Callable[..., Path]
 
@@ -177,20 +180,33 @@ class RunningHub:
         return self.in_hub(work)
 
 
+@pytest.fixture(scope="session")
+def hub_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hub's own keys and secrets, made once: sealing them is slow on purpose."""
+    folder = tmp_path_factory.mktemp("keys") / "hub"
+    keyring = Keyring(folder, HUB_PASSPHRASE)
+    for purpose, alg in (("token", "ES256"), ("receipt", "ES256"), ("ledger", "EdDSA")):
+        keyring.create(purpose, alg=alg, not_before=FixedClock()())
+    for name in (main.KEK, main.PEPPER):
+        keyring.secret(name)
+    return folder
+
+
 @pytest.fixture
-def running_hub(sqlite_database: str, tmp_path: Path, clock: FixedClock) -> Iterator[RunningHub]:
+def running_hub(
+    sqlite_database: str, tmp_path: Path, clock: FixedClock, hub_keys: Path
+) -> Iterator[RunningHub]:
     """A whole hub, as `hub.main` wires it, served by uvicorn in a thread."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     settings = Settings(
         public_url=url, data_dir=tmp_path / "hub", database_url=sqlite_database.replace("+aiosqlite", ""),
-        key_passphrase=SecretStr("test-only-passphrase"),
+        key_passphrase=SecretStr(HUB_PASSPHRASE),
     )  # fmt: skip
+    shutil.copytree(hub_keys, settings.keyring_dir)
     built = main.build(settings)
     built.db.clock = clock
     hub = replace(built, clock=clock)
-    for purpose, alg in (("token", "ES256"), ("receipt", "ES256"), ("ledger", "EdDSA")):
-        hub.keyring.create(purpose, alg=alg, not_before=clock())
     server = uvicorn.Server(uvicorn.Config(main.app(hub), port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
