@@ -120,7 +120,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fit_for_production(self) -> Self:
-        """1. HTTPS under a name that others can reach. 2. A passphrase of one's own. 3. No password of ours in the stores."""
+        """1. HTTPS, and a name that others can reach. 2. A passphrase of one's own. 3. Real secrets for the stores."""
         if not self.production:
             if urlsplit(self.public_url).scheme != "https" and not _cannot_be_public(self.public_url):
                 raise ValueError(
