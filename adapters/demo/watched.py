@@ -20,7 +20,7 @@ def who_looked(stage: Stage, told: Told) -> int:
     expect(not missing, f"有 {len(missing)} 次查看没有显示", f"{len(missing)} looks are not shown")
     for word in ("东莞市教育局", "记录编号连续"):
         expect(page.says(word) and below.says(word), f"页面缺少“{word}”", f"the page lacks {word}")
-    refused = page.text.count("什么也没有看到")
+    refused = page.text.count("原因：")
     expect(refused >= 3, f"只显示了 {refused} 次拒绝", f"only {refused} refusals are shown")
     for leaf in shown:
         stage.checker.in_ledger(leaf)
