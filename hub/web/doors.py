@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from hub.errors import Forbidden, HubError, Internal, Malformed, NotFound, TooLarge
 from hub.ids import public_token
-from hub.web import issuer, oauth, public, verifier
+from hub.web import casefile, enrolment, issuer, oauth, orders, public, verifier
 from hub.web.answer import request_id, whereabouts
 from hub.web.deps import Hub
 from hub.web.pages.mount import mount as mount_pages
@@ -24,14 +24,34 @@ Message = MutableMapping[str, Any]
 
 log = structlog.get_logger()
 
-DOORS = (issuer, verifier, oauth, public)
+DOORS = (enrolment, issuer, orders, verifier, casefile, oauth, public)
 """In this order: `/v1/status-lists/mine` is the issuer's, `/v1/status-lists/{list_id}` everybody's."""
+
+
+PROBLEM: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "Problem document (RFC 9457); below /oauth/ an OAuth error",
+        "content": {
+            "application/problem+json": {
+                "example": {
+                    "type": "about:blank",
+                    "title": "请求与现状冲突",
+                    "status": 409,
+                    "code": "status.index_taken",
+                    "detail": "状态位未预留或已被使用，不能重复使用。",
+                    "request_id": "Zk3…",
+                    "next": {"zh": "请重新预留状态位后再签发。", "en": "Reserve a new index and sign again."},
+                }
+            }
+        },
+    }
+}
 
 
 def mount(app: FastAPI, hub: Hub) -> None:
     """Add every door of the hub to `app`."""
     for door in DOORS:
-        app.include_router(door.router)
+        app.include_router(door.router, responses=PROBLEM)
     for kind in (HubError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, tell)
     mount_pages(app, hub)

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from hub.certificates import workorders
@@ -32,11 +31,10 @@ async def officer_page(visit: Annotated[Visit, Depends(issuing)]) -> Response:
 async def upload(visit: Annotated[Visit, Depends(issuing)]) -> Response:
     """Hand in a file. It is kept sealed until a second officer confirms it and the agent fetches it."""
     form = await posted(visit, max_bytes=workorders.MAX_BYTES + ROOM_FOR_FORM)
-    file, kind = form.get("file"), visit.hub.types.get(text(form, "type"))
+    data, kind = form.files.get("file", b""), visit.hub.types.get(text(form, "type"))
     errors: list[tuple[str, str, str]] = []
     if kind is None:
         errors.append(("type", "请选择证照类型。", "Choose a certificate type."))
-    data = await file.read() if isinstance(file, UploadFile) else b""
     if not data:
         errors.append(("file", "请选择一个 CSV 文件。", "Choose a CSV file."))
     if errors or kind is None:

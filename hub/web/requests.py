@@ -56,7 +56,7 @@ async def decide(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> R
     """Agree or refuse. What is not ticked is not granted; required fields come with agreeing."""
     form = await posted(visit)
     decision, hub = text(form, "decision"), visit.hub
-    ticked = {value for name in ("field", "all") for value in form.getlist(name) if isinstance(value, str)}
+    ticked = {value for name in ("field", "all") for value in form.texts.get(name, [])}
     async with hub.tx(visit.actor) as tx:
         if decision == "agree":
             asked = await approve.show(tx, public_id=public_id, items=hub.items, types=hub.types)

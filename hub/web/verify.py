@@ -6,7 +6,6 @@ No sign-in. A file is read by a limited child process, answered, and forgotten: 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from hub.actor import PUBLIC
@@ -40,9 +39,8 @@ async def verify_file(visit: Annotated[Visit, Depends(visit_of)]) -> Response:
         form = await posted(visit, max_bytes=MAX_PDF + ROOM_FOR_FORM)
     except TooLarge:
         return _answer(visit, Finding(Answer.TOO_LARGE))
-    upload, pasted = form.get("file"), text(form, "text", limit=PASTE_CHARACTERS)
-    data = await upload.read(MAX_PDF + 1) if isinstance(upload, UploadFile) else b""
-    data = data or "".join(pasted.split()).encode()
+    pasted = text(form, "text", limit=PASTE_CHARACTERS)
+    data = form.files.get("file") or "".join(pasted.split()).encode()
     if not data:
         errors = [("file", "请选择一个文件，或者粘贴证照内容。", "Choose a file, or paste the text of a certificate.")]
         return render(visit, "verify.html", status=422, found=None, errors=errors)

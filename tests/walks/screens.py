@@ -111,10 +111,12 @@ class Eyes:
         yield page
         await context.close()
 
-    async def look(self, page: Page, name: str) -> None:
+    async def look(self, page: Page, name: str, *, at: str = "") -> None:
         """Photograph the page at phone and desktop width, and check it at 320 px, standard and large text."""
         for label, (width, height) in (("phone", PHONE), ("desktop", DESK)):
             await page.set_viewport_size({"width": width, "height": height})
+            if at:
+                await page.goto(page.url.partition("#")[0] + at)
             await page.screenshot(path=self.folder / f"{name}-{label}.png")
             await page.screenshot(path=self.folder / f"{name}-{label}-whole.png", full_page=True)
         await self.check(page, name, tap=44)

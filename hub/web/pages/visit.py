@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 import sqlalchemy as sa
-from starlette.datastructures import FormData
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -216,7 +216,7 @@ def _may_any(actor: Actor, acts: tuple[str, ...]) -> bool:
     return any(may(actor.roles, act) for act in acts)
 
 
-async def posted(visit: Visit, *, max_bytes: int = FORM_BYTES) -> FormData:
+async def posted(visit: Visit, *, max_bytes: int = FORM_BYTES) -> "Form":
     """The form that was posted, after the three steps named above; raises before anything is done."""
     request = visit.request
     _check_origin(visit)  # 1
@@ -231,19 +231,52 @@ async def posted(visit: Visit, *, max_bytes: int = FORM_BYTES) -> FormData:
             next_zh="请换一个较小的文件。",
             next_en="Use a smaller file.",
         )
-    form = await request.form(max_files=2, max_fields=200)
-    sent = form.get("csrf")
-    if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), visit.csrf.encode()):  # 3
+    form = await _read(request, max_bytes)
+    sent = form.texts.get("csrf", [""])[0]
+    if not hmac.compare_digest(sent.encode(), visit.csrf.encode()):  # 3
         raise _forged("form.token_wrong")
     return form
 
 
-def text(form: FormData, name: str, *, limit: int = 2000) -> str:
-    """One text field, trimmed; empty when missing; Malformed when it is a file or too long."""
-    value = form.get(name, "")
-    if not isinstance(value, str) or len(value) > limit:
-        raise Malformed("form.field_invalid", "有一项内容的格式不对。", "One field of the form is not as it should be.")
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What was posted: texts by name in their order, files by name as bytes. Nothing of it ever touched a disk."""
+
+    texts: dict[str, list[str]]
+    files: dict[str, bytes]
+
+
+async def _read(request: Request, max_bytes: int) -> Form:
+    """The whole form in memory: what people hand in here is personal and is not spooled to a temporary file."""
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        parser = MultiPartParser(request.headers, request.stream(), max_files=2, max_fields=200)
+        parser.spool_max_size = max_bytes + 1
+        try:
+            raw = await parser.parse()
+        except (MultiPartException, KeyError, ValueError) as fault:
+            raise _bad_field() from fault
+    else:
+        raw = await request.form(max_fields=200)
+    form = Form({}, {})
+    for name, value in raw.multi_items():
+        if isinstance(value, str):
+            form.texts.setdefault(name, []).append(value)
+        elif name not in form.files:
+            form.files[name] = await value.read()
+    await raw.close()
+    return form
+
+
+def text(form: Form, name: str, *, limit: int = 2000) -> str:
+    """One text field, trimmed; empty when missing; Malformed when it is longer than `limit` characters."""
+    value = form.texts.get(name, [""])[0]
+    if len(value) > limit:
+        raise _bad_field()
     return value.strip()
+
+
+def _bad_field() -> HubError:
+    return Malformed("form.field_invalid", "有一项内容的格式不对。", "One field of the form is not as it should be.")
 
 
 def safe_next(value: str) -> str:

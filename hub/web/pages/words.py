@@ -4,7 +4,7 @@ Status is always word + icon + colour, never colour alone (WCAG 1.4.1). A code t
 the code: nothing is hidden because somebody forgot a word.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
@@ -129,6 +129,13 @@ PROVED = Word("证明成立", "The proof holds", "check", "ok")
 
 STEPS: dict[str, tuple[str, str]] = {str(step): pair for step, pair in STEP_WORDS.items()}
 
+NOT_REACHED = Word("没有再查", "Not reached", "minus", "mute")
+
+ASSURANCE: dict[str, tuple[str, str]] = {
+    "login": ("登录后点选", "Sign-in and a click"),
+    "passkey": ("通行密钥", "Passkey"),
+}
+
 BASES: dict[str, tuple[str, str]] = {
     Basis.HOLDER: ("本人同意", "The holder's own consent"),
     Basis.DELEGATE: ("受委托人同意", "Consent by a delegate"),
@@ -205,6 +212,21 @@ def claim_value(kind: CertificateType, path: tuple[str | int | None, ...], value
             for key, item in value.items()
         )
     return kind.value_label(path, value, lang)
+
+
+_IDENTITY = frozenset({("holders", None, "name"), ("holders", None, "id_type"), ("holders", None, "id_no")})
+
+
+def claim_names(kind: CertificateType, paths: Iterable[Sequence[str | int | None]], lang: str) -> list[str]:
+    """What claims are called, each once, in the order of the type's file; who somebody is comes first, in one word."""
+    general = {tuple(None if isinstance(step, int) else step for step in path) for path in paths}
+    names: list[str] = []
+    if general >= _IDENTITY:
+        names.append("姓名和证件号码" if lang.startswith("zh") else "Name and identity number")
+        general -= _IDENTITY
+    order = {info.path: place for place, info in enumerate(kind.claims)}
+    first = sorted(general, key=lambda path: (path[:1] != ("holders",), order.get(path, len(order)), repr(path)))
+    return list(dict.fromkeys([*names, *(kind.claim_label(path, lang) for path in first)]))
 
 
 def disclosed(kind: CertificateType, claims: Mapping[str, Any], lang: str) -> list[tuple[str, str]]:
