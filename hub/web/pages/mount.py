@@ -14,7 +14,19 @@ from starlette.staticfiles import StaticFiles
 
 from hub.errors import HubError, Internal, Malformed, NotFound
 from hub.ids import public_token
-from hub.web import accesses, admin, apply, auditor, counter, login, officer, requests, verify, wallet
+from hub.web import (
+    accesses,
+    admin,
+    apply,
+    auditor,
+    counter,
+    developers,
+    login,
+    officer,
+    requests,
+    verify,
+    wallet,
+)
 from hub.web.answer import whereabouts
 from hub.web.deps import Hub
 from hub.web.login import provider_of
@@ -27,7 +39,7 @@ log = structlog.get_logger()
 Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 Message = MutableMapping[str, Any]
 
-DOORS = (login, wallet, apply, requests, accesses, verify, counter, officer, auditor, admin)
+DOORS = (login, wallet, apply, requests, accesses, verify, counter, officer, auditor, admin, developers)
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
