@@ -1,4 +1,4 @@
-"""The door for departments that issue: keys, status lists, certificates. Every call proves its client key (DPoP)."""
+"""The door for departments that issue: status lists, certificates. Every call proves its client key (DPoP)."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
@@ -8,7 +8,6 @@ from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from hub.actor import Actor, ActorKind
 from hub.certificates import indices, status
 from hub.certificates.face import keep_face
 from hub.certificates.find import by_public_id, unknown_certificate
@@ -17,7 +16,6 @@ from hub.certificates.register import Registered, Source, Supersession, register
 from hub.clock import seconds
 from hub.errors import HubError
 from hub.paper.read import MAX_PDF, inspect_in_child
-from hub.registry import keys
 from hub.store.tx import Tx
 from hub.web import idempotency, ndjson
 from hub.web.answer import dumps, json_answer, receipt_for, request_id
@@ -36,31 +34,6 @@ LINE_BYTES = 512 * 1024
 LINES = 10_000
 BATCH_BYTES = 64 * 1024 * 1024
 LINES_A_COMMIT = 50
-
-
-class KeyOffer(Body):
-    """One key a department brings, with the proof that it holds the private half."""
-
-    purpose: Short
-    jwk: dict[str, Any]
-    proof: Token
-    not_after: int | None = None
-
-
-class Enrolment(Body):
-    """The one-time code and the first keys."""
-
-    code: Short
-    keys: Annotated[list[KeyOffer], Field(min_length=1, max_length=3)]
-
-
-class Rotation(Body):
-    """The next key of one purpose, vouched for by the one before."""
-
-    purpose: Short
-    jwk: dict[str, Any]
-    proof: Token
-    previous_proof: Token
 
 
 class Reservation(Body):
@@ -106,75 +79,6 @@ class StatusChange(Body):
     event: Literal["revoke", "suspend", "reinstate"]
     reason: Annotated[str, StringConstraints(pattern="^[a-z0-9_.-]{1,48}$")]
     status_list: Token
-
-
-@router.post(
-    "/v1/departments/{slug}/enrol",
-    status_code=201,
-    openapi_extra=request_schema(
-        Enrolment,
-        {
-            "code": "k3…",
-            "keys": [{"purpose": "client", "jwk": {"kty": "EC", "crv": "P-256"}, "proof": "eyJ…"}],
-        },
-    ),
-)
-async def enrol(slug: str, request: Request) -> Response:
-    """Bring the first keys with a one-time code. Not authenticated otherwise: the code and the proofs are it."""
-    hub = hub_of(request)
-    body, _ = await read_body(request, Enrolment, max_bytes=256 * 1024)
-    async with hub.tx(Actor(ActorKind.DEPARTMENT, department=slug)) as tx:
-        admitted = await keys.enrol(
-            tx,
-            department=slug,
-            code=body.code,
-            offers=[offer.model_dump() for offer in body.keys],
-            audience=hub.settings.public_url,
-        )
-        answer = _admitted(hub, tx, admitted)
-    return json_answer(answer, 201)
-
-
-@router.post(
-    "/v1/keys",
-    status_code=201,
-    openapi_extra=request_schema(
-        Rotation, {"purpose": "certificate", "jwk": {"kty": "EC"}, "proof": "eyJ…", "previous_proof": "eyJ…"}
-    ),
-)
-async def rotate(request: Request, caller: Issuing) -> Response:
-    """Register the next key of one purpose."""
-    hub = hub_of(request)
-    body, raw = await read_body(request, Rotation, max_bytes=256 * 1024)
-    async with hub.tx(caller.actor) as tx:
-        await caller.enter(tx)
-        slot = await idempotency.enter(tx, request, caller=caller.actor.reference(), body=raw)
-        if slot and slot.reply:
-            return json_answer(slot.reply.body, slot.reply.status)
-        admitted = await keys.rotate(
-            tx,
-            department=caller.department,
-            purpose=body.purpose,
-            jwk=body.jwk,
-            proof=body.proof,
-            previous_proof=body.previous_proof,
-            audience=hub.settings.public_url,
-        )
-        answer = _admitted(hub, tx, admitted)
-        await idempotency.keep(tx, slot, status=201, body=answer)
-    return json_answer(answer, 201)
-
-
-@router.post("/v1/keys/{kid}/retire")
-async def retire(kid: str, request: Request, caller: Issuing) -> Response:
-    """End a key. What it signed before stays good."""
-    hub = hub_of(request)
-    async with hub.tx(caller.actor) as tx:
-        await caller.enter(tx)
-        leaf = await keys.retire(tx, department=caller.department, kid=kid)
-        made = receipt_for(hub, kind="key.retired", leaf_hash=leaf.leaf_hash, at=tx.now)
-        answer = dumps({"kid": kid, "retired_at": seconds(tx.now), "receipt": made})
-    return json_answer(answer)
 
 
 @router.post(
@@ -389,11 +293,6 @@ def _registered(hub: Hub, made: Registered) -> dict[str, Any]:
         "receipt": receipt_for(hub, kind="certificate.registered", leaf_hash=made.leaf_hash, at=made.at),
         "replayed": made.replayed,
     }
-
-
-def _admitted(hub: Hub, tx: Tx, admitted: keys.Admitted) -> bytes:
-    made = receipt_for(hub, kind="key.admitted", leaf_hash=admitted.leaf.leaf_hash, at=tx.now)
-    return dumps({"keys": [{"kid": kid, "purpose": p} for kid, p in admitted.keys], "receipt": made})
 
 
 def _list_head(head: indices.ListHead) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A verification is answered 200 whatever its outcome: the outcome, and each numbe
 each look (refusals too) was recorded before a byte of it left.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -15,16 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from hub.cases import open as cases
-from hub.cases.open import Case
-from hub.cases.score import CaseScore, score_case
-from hub.catalogue.items import ServiceItem
 from hub.clock import seconds
 from hub.consent.model import CaseFacts, GrantState
 from hub.consent.withdraw import by_public_id as grant_by_public_id
-from hub.errors import Forbidden, Gone, HubError, NotFound, Unauthenticated, Unavailable, Unprocessable
+from hub.errors import Forbidden, Gone, HubError, NotFound, Unauthenticated, Unavailable
 from hub.formats.authorization import AccessToken, check_access_token
-from hub.registry import subjects
-from hub.registry.model import SubjectKind
 from hub.store.tx import Tx, View
 from hub.verification.model import Ask, Check, Verdict
 from hub.verification.verify import Redemption, verify
@@ -46,22 +41,6 @@ LINES = 1_000
 LINE_BYTES = 96 * 1024
 BATCH_BYTES = 16 * 1024 * 1024
 LINES_A_COMMIT = 20
-SCORE_BYTES = 8 * 1024 * 1024
-
-
-class PersonBody(Body):
-    """A person or organisation, by number; only ever in a body."""
-
-    id_type: Annotated[str, StringConstraints(min_length=1, max_length=16)]
-    id_no: Annotated[str, StringConstraints(min_length=1, max_length=256)]
-
-
-class NewCase(Body):
-    """An application that the calling department handles."""
-
-    item_code: Word
-    applicant: PersonBody
-    beneficiary: PersonBody | None = None
 
 
 class AskBody(Body):
@@ -86,53 +65,6 @@ class BatchLine(Body):
     token: Annotated[str, StringConstraints(min_length=1, max_length=64 * 1024)]
     asks: Annotated[list[AskBody], Field(min_length=1, max_length=32)]
     line: int | None = None
-
-
-class NewScore(Body):
-    """The issuer-signed disclosures that a case is to be scored by."""
-
-    scheme: Word | None = None
-    disclosures: Annotated[list[str], Field(max_length=64)]
-    grade_1: bool = True
-
-
-_CASE_EXAMPLE = {
-    "item_code": "441900-edu-points-enrolment",
-    "applicant": {"id_type": "111", "id_no": "11010519491231002X"},
-    "beneficiary": None,
-}
-
-
-@router.post("/v1/cases", status_code=201, openapi_extra=request_schema(NewCase, _CASE_EXAMPLE))
-async def open_case(request: Request, caller: Verifying) -> Response:
-    """Open a case at the calling department. Somebody nobody knew before is answered like anybody else."""
-    hub = hub_of(request)
-    body, raw = await read_body(request, NewCase)
-    item = _item(hub, body.item_code)
-    async with hub.tx(caller.actor) as tx:
-        await caller.enter(tx)
-        slot = await idempotency.enter(tx, request, caller=caller.actor.reference(), body=raw)
-        if slot and slot.reply:
-            return json_answer(slot.reply.body, slot.reply.status)
-        applicant = await subjects.resolve(
-            tx, id_type=body.applicant.id_type, id_no=body.applicant.id_no, kind=SubjectKind(item.subject)
-        )
-        beneficiary = body.beneficiary and await subjects.resolve(
-            tx, id_type=body.beneficiary.id_type, id_no=body.beneficiary.id_no, kind=SubjectKind.NATURAL
-        )
-        case = await cases.open_case(tx, item=item, applicant=applicant, beneficiary=beneficiary or None)
-        answer = dumps(_case(case))
-        await idempotency.keep(tx, slot, status=201, body=answer)
-    return json_answer(answer, 201)
-
-
-@router.get("/v1/cases/{case_id}")
-async def one_case(case_id: str, request: Request, caller: Verifying) -> Response:
-    """A case of the calling department; another's is not found."""
-    async with hub_of(request).tx(caller.actor) as tx:
-        await caller.enter(tx)
-        case = await cases.readable(tx, case_id)
-    return json_answer(dumps(_case(case)))
 
 
 @router.post(
@@ -232,36 +164,6 @@ async def _together(
     return [answer or told(_try_again()) for answer in answers]
 
 
-@router.post(
-    "/v1/cases/{case_id}/score",
-    status_code=201,
-    openapi_extra=request_schema(NewScore, {"disclosures": ["eyJ…~WyJ…~"], "grade_1": True}),
-)
-async def score(case_id: str, request: Request, caller: Verifying) -> Response:
-    """Score a case by the disclosures that verification gave: each is checked again, each line is explained."""
-    hub = hub_of(request)
-    body, _ = await read_body(request, NewScore, max_bytes=SCORE_BYTES)
-    async with hub.tx(caller.actor) as tx:
-        await caller.enter(tx)
-        case = await cases.readable(tx, case_id)
-        code = body.scheme or _item(hub, case.item_code).scheme
-        scheme = hub.schemes.get(code or "")
-        if scheme is None:
-            raise NotFound("score.no_scheme", "该事项没有积分方案。", "This item has no points scheme.")
-        made = await score_case(
-            tx, case=case, scheme=scheme, disclosures=body.disclosures, types=hub.types, grade_1=body.grade_1
-        )
-        answer = dumps(_score(hub, made))
-    return json_answer(answer, 201)
-
-
-def _item(hub: Hub, code: str) -> ServiceItem:
-    item = hub.items.get(code)
-    if item is None:
-        raise Unprocessable("item.unknown", "没有这个事项。", "There is no such service item.")
-    return item
-
-
 async def _redemption(view: View, token: AccessToken, asks: Sequence[AskBody]) -> Redemption:
     wanted = tuple(
         Ask(
@@ -354,28 +256,6 @@ def _check(check: Check) -> dict[str, Any]:
         "code": check.code,
         "zh": check.zh,
         "en": check.en,
-    }
-
-
-def _case(case: Case) -> dict[str, Any]:
-    return {
-        "case_id": case.public_id,
-        "item_code": case.item_code,
-        "item_version": case.item_version,
-        "state": case.state,
-        "opened_at": seconds(case.opened_at),
-        "closed_at": seconds(case.closed_at) if case.closed_at else None,
-    }
-
-
-def _score(hub: Hub, made: CaseScore) -> Mapping[str, Any]:
-    return {
-        "scheme": made.scheme,
-        "scheme_version": made.scheme_version,
-        "total": str(made.total),
-        "score": made.document,
-        "scored_at": seconds(made.scored_at),
-        "receipt": receipt_for(hub, kind="case.scored", leaf_hash=made.leaf_hash, at=made.scored_at),
     }
 
 
