@@ -1,0 +1,137 @@
+"""The whole story as anybody would start it: `python -m adapters.demo --check`, on both databases; and nothing left."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+REFUSALS = {
+    "another_verifiers_token": "token.other_verifier",
+    "second_use": "grant.spent",
+    "claim_not_granted": "coverage.not_granted",
+    "withdrawn_grant": "grant.withdrawn",
+    "revoked_degree": "status.revoked",
+    "forged_certificate": "不可采信",
+    "anothers_type": "certificate.type_not_yours",
+    "one_byte_changed": "不可采信",
+}
+
+
+def start(*arguments: str, folder: Path, **settings: str) -> subprocess.Popen[str]:
+    """The demo as a program, with a temporary folder of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("YIMEN_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "adapters.demo", *arguments],
+        cwd=ROOT,
+        env={**kept, **settings, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The command lines of living processes that were given anything in this folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            about = (place / "environ").read_bytes() + (place / "cmdline").read_bytes()
+            state = (place / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if str(folder).encode() in about and state != "Z" and int(place.name) != os.getpid():
+            found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+def check(folder: Path, *arguments: str, **settings: str) -> dict:
+    """Run `--check` to its end; the summary is its last line, and nothing else is on standard output."""
+    demo = start("--check", *arguments, folder=folder, **settings)
+    out, err = demo.communicate(timeout=900)
+    assert demo.returncode == 0, err[-3000:] + out[-1000:]
+    [line] = out.splitlines()
+    return json.loads(line)
+
+
+def expect_whole(summary: dict, *, families: int) -> None:
+    """What every run must say, whatever the day."""
+    assert summary["ok"] is True
+    assert summary["families"] == families
+    assert summary["departments"] == 12
+    assert summary["registered"] == summary["certificates"] + 1 >= 700
+    assert summary["quarantined"] == 4
+    assert {one["name"]: one["code"] for one in summary["failures_shown"]} == REFUSALS
+    assert all(one["reason"] for one in summary["failures_shown"])
+    assert float(summary["score"]) >= 160
+    assert summary["verdicts"] == summary["proofs_checked"] == 14
+    assert summary["offline_checked"] == 13
+    assert summary["days_before"] == 57
+    assert summary["accesses"] > summary["looks_shown_to_parent"] >= 19
+    assert summary["ledger_size"] > summary["registered"]
+
+
+def test_the_story_on_sqlite(tmp_path: Path) -> None:
+    summary = check(tmp_path, "--families", "6")
+    expect_whole(summary, families=6)
+    assert summary["database"] == "sqlite"
+    assert list(tmp_path.iterdir()) == []
+    assert processes_of(tmp_path) == []
+
+
+def test_the_story_on_postgresql(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    server = request.getfixturevalue("postgres")
+    made = subprocess.run(
+        [sys.executable, "-c", CREATE, server.url("postgres", "postgresql")], capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    summary = check(tmp_path, "--families", "3", YIMEN_DATABASE_URL=server.url("demo_story", "postgresql"))
+    expect_whole(summary, families=3)
+    assert summary["database"] == "postgresql"
+    assert processes_of(tmp_path) == []
+
+
+CREATE = """
+import asyncio, asyncpg, sys
+async def go():
+    connection = await asyncpg.connect(sys.argv[1])
+    await connection.execute("CREATE DATABASE demo_story")
+    await connection.close()
+asyncio.run(go())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends orphans by itself")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_outlives_the_demo(tmp_path: Path, number: signal.Signals) -> None:
+    demo = start("--data", str(tmp_path / "demo"), "--port", "0", folder=tmp_path)
+    try:
+        deadline = time.monotonic() + 120
+        while not any(" serve" in one for one in processes_of(tmp_path)):
+            assert demo.poll() is None, demo.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        demo.send_signal(number)
+        demo.wait(30)
+        deadline = time.monotonic() + 20
+        while (left := processes_of(tmp_path)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert left == []
+    finally:
+        demo.kill()
+        demo.communicate()
+
+
+def test_a_folder_that_is_not_the_demos_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("keep")
+    demo = start("--check", "--reset", "--data", str(tmp_path / "mine"), folder=tmp_path)
+    out, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    assert json.loads(out)["ok"] is False
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "keep"
