@@ -84,6 +84,7 @@ def sequencer(hub: Hub, http: httpx.AsyncClient) -> Sequencer:
 def app(hub: Hub) -> FastAPI:
     """The ASGI application: all doors, and the sequencer standing for office while it runs."""
     from hub.web.doors import mount  # the doors import FastAPI's whole surface: only a server needs it
+    from hub.web.tidy import keep_tidy
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -93,9 +94,10 @@ def app(hub: Hub) -> FastAPI:
             task = asyncio.create_task(
                 stand(hub.db, lambda: sequencer(hub, http), stop=stop, on_trouble=_tell, every=0.3)
             )
+            tidying = asyncio.create_task(keep_tidy(hub, stop))
             yield
             stop.set()
-            await task
+            await asyncio.gather(task, tidying)
         await hub.db.close()
 
     application = FastAPI(

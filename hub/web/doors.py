@@ -54,8 +54,8 @@ def mount(app: FastAPI, hub: Hub) -> None:
         app.include_router(door.router, responses=PROBLEM)
     for kind in (HubError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, tell)
-    mount_pages(app, hub)
     app.add_middleware(RequestNumbers)
+    mount_pages(app, hub)  # its headers go around everything, errors too
     logging.getLogger("uvicorn.access").disabled = True  # paths only, and ours carry the request number
 
 
@@ -113,6 +113,7 @@ class RequestNumbers:
             return
         number = scope.setdefault("state", {})["request_id"] = public_token(9)
         status = 0
+        request = Request(scope)
 
         async def numbered(message: Message) -> None:
             nonlocal status
@@ -123,6 +124,14 @@ class RequestNumbers:
 
         try:
             await self.app(scope, receive, numbered)
+        except (
+            Exception
+        ) as fault:  # told here: a server above us would print it, with what somebody sent in it
+            if status:
+                log.error("request.broken_off", request_id=number, where=whereabouts(fault))
+            else:
+                handler = request.app.exception_handlers.get(Exception, tell)
+                await (await handler(request, fault))(scope, receive, numbered)
         finally:
             route = scope.get("route")
             path = getattr(route, "path", "-")  # the pattern, never the ids in it
