@@ -73,10 +73,11 @@ async def served(app: FastAPI, folder: Path) -> AsyncIterator[int]:
 @asynccontextmanager
 async def chromium_at(port: int, path: str) -> AsyncIterator[Browser]:
     """Chromium for which `hub.example` is our server."""
+    rule = f"--host-resolver-rules=MAP {HOST}:443 127.0.0.1:{port}"
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=path,
-            args=["--no-sandbox", f"--host-resolver-rules=MAP {HOST}:443 127.0.0.1:{port}"],
+            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", rule],
         )
         try:
             yield browser
@@ -104,9 +105,11 @@ class Eyes:
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on(
             "request",
-            lambda request: None
-            if request.url.startswith((BASE, "data:", "blob:"))
-            else self.complaints.append(f"foreign: {request.url}"),
+            lambda request: (
+                None
+                if request.url.startswith((BASE, "data:", "blob:"))
+                else self.complaints.append(f"foreign: {request.url}")
+            ),
         )
         yield page
         await context.close()

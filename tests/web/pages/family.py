@@ -219,11 +219,10 @@ async def _papers(family: Family, all_papers: bool) -> None:
     )  # fmt: skip
     if not all_papers:
         return
-    permit = {"kind": "residence_permit", "valid_from": "2014-03-01", "valid_until": "2027-03-01"}
-    kinds = world.types["residence_permit"].schema["properties"]["permits"]["items"]["properties"]["kind"]["enum"]
+    permits = [{"kind": "residence", "valid_from": "2014-03-01", "valid_until": "2027-03-01"}]
     await world.certificate(
         "residence_permit", (parent, "owner"), number="R4419000012345", town="南城街道",
-        address="东莞市南城街道元美路 8 号", permits=[{**permit, "kind": kinds[0]}], exp=_in_days(world, 20),
+        address="东莞市南城街道元美路 8 号", permits=permits, exp=_in_days(world, 20),
     )  # fmt: skip
     await world.certificate(
         "property", (parent, "owner"), number="粤(2016)东莞不动产权第0012345号", use="home", ownership="sole",
