@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from adapters import config as configuration
+from adapters import orders as ordering
 from adapters import preview as previewing
 from adapters import quarantine as quarantining
 from adapters import sync as syncing
@@ -20,6 +21,7 @@ from adapters.desk import Desk
 from adapters.enrolment import PURPOSES, Enrolment
 from adapters.mapping import columns_of
 from adapters.model import Config, Dataset
+from adapters.orders import OrderReport
 from adapters.preview import PreviewRow
 from adapters.sign import ref_of
 from adapters.sources import open_source
@@ -176,6 +178,10 @@ class Agent:
     def sync(self, *, dataset: str | None = None) -> SyncReport:
         """Bring the hub up to date; see `adapters.sync`."""
         return syncing.sync(self.desk, self._datasets(dataset))
+
+    def work_orders(self) -> list[OrderReport]:
+        """Sign the files that officers handed in at the hub; see `adapters.orders`."""
+        return ordering.work_orders(self.desk, self.config)
 
     def faces(self, *, certificates: Sequence[str] | None = None, limit: int | None = None) -> "FaceReport":
         """Render and hand in the printed faces that wait; see `adapters.faces`."""

@@ -102,6 +102,17 @@ class Registered:
     replayed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class WorkOrder:
+    """A file that one officer handed in and another confirmed, waiting to be signed here."""
+
+    id: str
+    type: str
+    rows: int
+    made_by: str
+    confirmed_by: str
+
+
 class HubClient:
     """A synchronous client of one department. Thread-safe only in the sense of httpx: use one for one thread.
 
@@ -208,6 +219,31 @@ class HubClient:
     def put_face(self, certificate_id: str, pdf: bytes) -> None:
         """`PUT /v1/certificates/{id}/face`."""
         self._send("PUT", f"/v1/certificates/{certificate_id}/face", pdf, "application/pdf", "issue")
+
+    def work_orders(self) -> list[WorkOrder]:
+        """`GET /v1/work-orders`: confirmed files that wait for us, oldest first."""
+        found = self._json("GET", "/v1/work-orders", None)
+        try:
+            return [
+                WorkOrder(
+                    str(one["id"]),
+                    str(one["type"]),
+                    int(one["rows"]),
+                    str(one["made_by"]),
+                    str(one["confirmed_by"]),
+                )
+                for one in found["orders"]
+            ]
+        except (KeyError, TypeError, ValueError) as fault:
+            raise _odd_answer() from fault
+
+    def work_order_file(self, order_id: str) -> bytes:
+        """`GET /v1/work-orders/{id}/file`: the CSV as it was handed in."""
+        return self._send("GET", f"/v1/work-orders/{order_id}/file", None, "", "issue").content
+
+    def end_work_order(self, order_id: str, *, signed: int, quarantined: int) -> None:
+        """`POST /v1/work-orders/{id}/done`: counts only, which add up to the rows of the file."""
+        self._json("POST", f"/v1/work-orders/{order_id}/done", {"signed": signed, "quarantined": quarantined})
 
     def public(self, path: str) -> bytes:
         """What a public door answers, as it is."""

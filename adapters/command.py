@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from adapters import quarantine as quarantining
 from adapters.agent import Agent
-from hub.errors import HubError
+from hub.errors import HubError, TooMany, Unavailable
 from keys.errors import KeyFault
 
 PASSPHRASE = "YIMEN_AGENT_PASSPHRASE"
@@ -160,6 +161,48 @@ def sync(
             console.print(f"✗ {name}: {text} ({code})", style="red", markup=False, highlight=False)
         if report.faults:
             raise typer.Exit(1)
+
+
+@app.command()
+def orders(config: ConfigPath = CONFIG) -> None:
+    """签发工作人员在枢纽递交的文件。 Sign the files that officers handed in at the hub."""
+    with _agent(config) as agent:
+        for one in agent.work_orders():
+            if one.code:
+                console.print(
+                    f"… {one.id} {one.type}: {one.code}", style="yellow", markup=False, highlight=False
+                )
+            else:
+                said = f"✓ {one.id} {one.type}: 签发 signed {one.signed} · 隔离 quarantined {one.quarantined}"
+                console.print(said, markup=False, highlight=False)
+
+
+@app.command()
+def run(
+    every: Annotated[int, typer.Option("--every", min=5, help="间隔秒数 seconds between rounds")] = 300,
+    rounds: Annotated[int, typer.Option("--rounds", min=0, help="几轮后停，0 不停 0: for ever")] = 0,
+    config: ConfigPath = CONFIG,
+) -> None:
+    """一直运行：同步、工单、证面，然后等下一轮。 Keep going: sync, work orders, faces, wait."""
+    with _agent(config) as agent:
+        done = 0
+        while True:
+            try:
+                report = agent.sync()
+                agent.work_orders()
+                agent.faces()
+                told = {"read": report.read, "new": report.registered, "changed": report.superseded}
+                told |= {"revoked": report.revoked, "quarantined": report.quarantined, "held": report.held}
+                line = " · ".join(f"{name} {count}" for name, count in told.items())
+                console.print(f"✓ {line}", markup=False, highlight=False)
+            except (Unavailable, TooMany) as fault:  # the hub is away: the next round goes on from there
+                console.print(
+                    f"✗ {fault.zh} {fault.en} ({fault.code})", style="red", markup=False, highlight=False
+                )
+            done += 1
+            if rounds and done >= rounds:
+                return
+            time.sleep(every)
 
 
 @app.command()

@@ -25,6 +25,8 @@ __all__ = ["Config", "ConfigFault", "load"]
 
 ENCODINGS = ("gb18030", "utf-8", "utf-8-sig", "utf-16", "big5", "ascii")
 _LOSSY_ENCODINGS = {"gbk", "cp936", "gb2312", "gb_2312", "936", "euc-cn", "euccn"}
+_HANDED_IN = FileSource(Path(), "csv")
+"""Stands where the source of a work order's file will be."""
 _SLUG = re.compile(r"[a-z][a-z0-9-]{1,62}")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _DIRECTIVE = re.compile(r"%(.)")
@@ -34,7 +36,9 @@ def load(path: str | Path, *, environment: Mapping[str, str] | None = None) -> C
     """Read a configuration; relative paths in it count from its own folder. Raises `ConfigFault`."""
     file = Path(path)
     root = read(file, environment)
-    top = root.members("agent", "source", "datasets", required=("agent", "datasets"))
+    top = root.members(
+        "agent", "source", "datasets", "orders", "max_order_rows", required=("agent", "datasets")
+    )
     folder = file.resolve().parent
     shared = _source(top["source"], folder) if "source" in top else None
     datasets: dict[str, Dataset] = {}
@@ -45,7 +49,18 @@ def load(path: str | Path, *, environment: Mapping[str, str] | None = None) -> C
                 "duplicate_dataset", f"数据集 “{dataset.id}” 写了两次。", "Two datasets share an id."
             )
         datasets[dataset.id] = dataset
-    return Config(_agent(top["agent"], folder), tuple(datasets.values()))
+    orders: dict[str, Dataset] = {}
+    for value in top["orders"].items() if "orders" in top else ():
+        order = _dataset(value, _HANDED_IN, folder)
+        if order.id in datasets or order.type in orders:
+            raise value.fault(
+                "duplicate_dataset",
+                "代号与数据集重复，或同一类型写了两次。",
+                "Its id is a dataset's, or its type stands twice.",
+            )
+        orders[order.type] = order
+    limit = top["max_order_rows"].integer(1, 10_000) if "max_order_rows" in top else 1000
+    return Config(_agent(top["agent"], folder), tuple(datasets.values()), tuple(orders.values()), limit)
 
 
 def _agent(value: Value, folder: Path) -> AgentConfig:

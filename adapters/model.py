@@ -128,6 +128,9 @@ class Config:
 
     agent: AgentConfig
     datasets: tuple[Dataset, ...]
+    orders: tuple[Dataset, ...] = ()
+    """How files that officers hand in are read, one for each type; their `source` is filled in for each file."""
+    max_order_rows: int = 1000
 
     def dataset(self, dataset_id: str) -> Dataset | None:
         """The dataset of that id."""

@@ -76,7 +76,7 @@ def sync(desk: Desk, datasets: Iterable[Dataset]) -> SyncReport:
         desk.book.refresh()
         for dataset in datasets:
             try:
-                one = _Pass(desk, dataset)
+                one = Pass(desk, dataset)
             except (SourceFault, NotFound, Malformed) as fault:  # its type is not ours, or not there
                 faults.append((dataset.id, fault.code, f"{fault.zh} {fault.en}"))
                 continue
@@ -98,8 +98,8 @@ def revoke(desk: Desk, entry: Entry, reason: str) -> None:
         deliver(desk)
 
 
-class _Pass:
-    """One pass over one dataset."""
+class Pass:
+    """One pass over one dataset. Used inside `state.alone()`."""
 
     def __init__(self, desk: Desk, dataset: Dataset) -> None:
         self.desk = desk
@@ -120,14 +120,7 @@ class _Pass:
         if breaker.mapping_changed(desk, dataset, self.rules, self._would_change):
             self.counts["held"] += desk.state.count_current(dataset.id)
             return
-        self.pass_id = desk.state.start_pass(dataset.id, self.rules, desk.stamp())
-        source = open_source(dataset, desk.me.state.parent)
-        try:
-            stopped = self._read(source)
-        finally:
-            source.close()
-        self._flush()
-        complete = source.complete and not self.keyless and not stopped
+        complete = self.take_in()
         vanished = breaker.vanished(
             desk, dataset, pass_id=self.pass_id, complete=complete, rows=self.counts["read"],
             bad=self.counts["quarantined"],
@@ -139,6 +132,17 @@ class _Pass:
         desk.state.end_pass(
             self.pass_id, complete=vanished.complete, rows=self.counts["read"], now=desk.stamp()
         )
+
+    def take_in(self) -> bool:
+        """Sign and deliver what the source holds, without judging what it does not hold. True when it was all read."""
+        self.pass_id = self.desk.state.start_pass(self.dataset.id, self.rules, self.desk.stamp())
+        source = open_source(self.dataset, self.desk.me.state.parent)
+        try:
+            stopped = self._read(source)
+        finally:
+            source.close()
+        self._flush()
+        return source.complete and not self.keyless and not stopped
 
     def _read(self, source: Source) -> bool:
         """Every row to a decision. True when too many were bad and the dataset was stopped."""

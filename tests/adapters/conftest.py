@@ -19,7 +19,7 @@ from parts import FixedClock, free_port
 from pydantic import SecretStr
 
 from hub import main
-from hub.actor import SYSTEM
+from hub.actor import SYSTEM, Actor
 from hub.certificates import status
 from hub.certificates.model import certificates
 from hub.config import Settings
@@ -128,13 +128,13 @@ class RunningHub:
     settings: Settings
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(100))
 
-    def in_hub(self, work: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+    def in_hub(self, work: Callable[[Tx], Coroutine[Any, Any, T]], actor: Actor = SYSTEM) -> T:
         """Do something at the hub that has no door for agents (add a department, look at rows)."""
 
         async def go() -> T:
             db = Database(self.settings.database_url, clock=self.clock, vault=self.hub.db.vault)
             try:
-                async with db.tx(SYSTEM) as tx:
+                async with db.tx(actor) as tx:
                     return await work(tx)
             finally:
                 await db.close()

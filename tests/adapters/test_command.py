@@ -97,6 +97,14 @@ def test_a_source_that_cannot_be_read_is_told_and_fails(enrolled, legacy):
     assert "✗" in run("check", "-c", str(enrolled), code=1)
 
 
+def test_rounds_go_on_by_themselves(enrolled, legacy):
+    legacy.execute("delete from xwzs where id > 1")
+    told = run("run", "--rounds", "1", "-c", str(enrolled))
+    assert "read 1 · new 1" in told
+    assert "✓ 0" in run("faces", "-c", str(enrolled))  # made already
+    assert "✓" not in run("orders", "-c", str(enrolled))
+
+
 @pytest.mark.parametrize("purpose", ["certificate", "status", "client"])
 def test_keys_are_replaced_one_purpose_at_a_time(enrolled, running_hub, legacy, purpose):
     at = ("-c", str(enrolled))
