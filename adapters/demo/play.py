@@ -25,7 +25,8 @@ def everything(world: World, *, families: int, brief: bool) -> tuple[subprocess.
     item = httpx.get(f"{world.url}/v1/items/{asking.SCHOOL}", timeout=30).raise_for_status().json()
     family = world.written.family("school")
     with Bureau(world) as bureau, Browser(world.url) as parent:
-        stage = Stage(world, world.teller, family, item, parent, bureau, story.checker_of(world, bureau))
+        checker, names = story.checker_of(world, bureau), _type_names(world)
+        stage = Stage(world, world.teller, family, item, parent, bureau, checker, names)
         told = story.tell(stage)
         _faces(stage, ("dg-degree",) if brief else tuple(world.synced))
         refused = refusals.show(stage, told)
@@ -78,6 +79,14 @@ def _build(world: World) -> subprocess.Popen[str]:
         f"Twelve departments signed and registered {registered} with their own keys; {spoilt} bad rows were set aside",
     )
     return hub
+
+
+def _type_names(world: World) -> dict[str, str]:
+    found = httpx.get(f"{world.url}/v1/types", timeout=30).raise_for_status().json()["types"]
+    return {
+        one["code"]: next(name["name"] for name in one["display"] if name["locale"] == "zh-CN")
+        for one in found
+    }
 
 
 def _faces(stage: Stage, departments: Sequence[str]) -> None:

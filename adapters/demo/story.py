@@ -10,6 +10,7 @@ from adapters.demo import people_at_pages as pages
 from adapters.demo.asking import Bureau, Round
 from adapters.demo.browser import Box, Browser, Page
 from adapters.demo.families import Family
+from adapters.demo.stores import NAMES
 from adapters.demo.telling import Teller, expect
 from adapters.demo.world import World
 from adapters.offline import Checker
@@ -35,7 +36,10 @@ class Told:
 
 @dataclass(slots=True)
 class Stage:
-    """What every act needs: the city, the family, the parent's browser, the bureau's system, the checker."""
+    """What every act needs: the city, the family, the parent's browser, the bureau's system, the checker.
+
+    `names` are the certificate types in Chinese.
+    """
 
     world: World
     teller: Teller
@@ -44,6 +48,7 @@ class Stage:
     parent: Browser
     bureau: Bureau
     checker: Checker
+    names: Mapping[str, str]
 
 
 def checker_of(world: World, bureau: Bureau) -> Checker:
@@ -139,7 +144,8 @@ def _verify(stage: Stage, told: Told) -> None:
         expect(one["outcome"] == expected, f"{code} 的结论是 {one['outcome']}（{one['reason']}）",
                f"{code}: {one['outcome']} ({one['reason']}) instead of {expected}")  # fmt: skip
         basis = "本人" if by_basis[code] == "holder" else "监护人"
-        rows.append((code, basis, OUTCOMES[one["outcome"]], f"{passed}/10", str(one["issuer"] or "")))
+        issuer = NAMES[one["issuer"]][0] if one["issuer"] in NAMES else ""
+        rows.append((stage.names[code], basis, OUTCOMES[one["outcome"]], f"{passed}/10", issuer))
     teller.table("", ("证照 type", "依据 basis", "结论 outcome", "核验项", "发证 issuer"), rows, right=(3,))
     accepted = sum(one["outcome"] == "accepted" for one in round_.verdicts)
     teller.good(
@@ -204,7 +210,7 @@ def _score(stage: Stage, told: Told) -> None:
     lines = round_.score["score"]["lines"]
     rows = [
         (line["display"]["zh-CN"], "未核实" if line["unconfirmed"] else line["points"], line["explanation"]["zh-CN"],
-         "、".join(one["type"] for one in line["citations"]))
+         "、".join(stage.names[one["type"]] for one in line["citations"]))
         for line in lines
     ]  # fmt: skip
     teller.table("", ("项目", "分", "怎么算的", "依据证照"), rows, right=(1,))
