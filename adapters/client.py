@@ -8,7 +8,6 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -16,101 +15,29 @@ from urllib.parse import urlencode
 
 import httpx
 
-from hub.clock import Clock, now, seconds
-from hub.errors import (
-    Conflict,
-    Forbidden,
-    Gone,
-    HubError,
-    Internal,
-    Malformed,
-    NotFound,
-    TooLarge,
-    TooMany,
-    Unauthenticated,
-    Unavailable,
-    Unprocessable,
+from adapters.answers import (
+    MAX_ANSWER,
+    ListHead,
+    Registered,
+    Registration,
+    Reserved,
+    WorkOrder,
+    list_head,
+    odd_answer,
+    problem,
+    registered,
+    unreachable,
 )
+from hub.clock import Clock, now, seconds
+from hub.errors import HubError, Unauthenticated
 from hub.formats import authorization, dpop, jws
 from keys.signer import Signer
 
-MAX_ANSWER = 64 * 1024 * 1024
 ATTEMPTS = 7
 LONGEST_PAUSE = 120.0
 EARLY = 30
 """A token is renewed this many seconds before its end."""
 _RETRY_STATUS = frozenset({429, 502, 503, 504})
-_KINDS: Mapping[int, type[HubError]] = {
-    400: Malformed, 401: Unauthenticated, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Gone, 413: TooLarge,
-    422: Unprocessable, 429: TooMany, 502: Unavailable, 503: Unavailable, 504: Unavailable,
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class ListHead:
-    """One status list of ours as the hub holds it; seq 0 means that nobody signed it yet."""
-
-    uri: str
-    size: int
-    bits: int
-    seq: int
-    sha256: str | None
-    token: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reserved:
-    """Random (uri, index) pairs, and the lists that they are in."""
-
-    indices: tuple[tuple[str, int], ...]
-    lists: tuple[ListHead, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """One certificate to register: the signed token, its source row, and what it supersedes."""
-
-    sd_jwt: str
-    dataset: str
-    ref: str
-    generation: int
-    claims_hash: str
-    old_id: str | None = None
-    list_token: str | None = None
-
-    def body(self) -> dict[str, Any]:
-        """As `POST /v1/certificates` takes it."""
-        return {
-            "sd_jwt": self.sd_jwt,
-            "source": {
-                "dataset": self.dataset, "ref": self.ref, "generation": self.generation,
-                "claims_hash": self.claims_hash,
-            },
-            "supersedes": None
-            if self.old_id is None
-            else {"certificate_id": self.old_id, "status_list": self.list_token},
-        }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """The hub's answer. `receipt` is its signed promise that the leaf will be in the ledger."""
-
-    certificate_id: str
-    state: str
-    receipt: str
-    replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class WorkOrder:
-    """A file that one officer handed in and another confirmed, waiting to be signed here."""
-
-    id: str
-    type: str
-    rows: int
-    made_by: str
-    confirmed_by: str
 
 
 class HubClient:
@@ -162,17 +89,17 @@ class HubClient:
         found = self._json("POST", "/v1/status-lists/reserve", {"count": count})
         try:
             pairs = tuple((str(pair["uri"]), int(pair["idx"])) for pair in found["reserved"])
-            return Reserved(pairs, tuple(map(_list_head, found["lists"])))
+            return Reserved(pairs, tuple(map(list_head, found["lists"])))
         except (KeyError, TypeError, ValueError) as fault:
-            raise _odd_answer() from fault
+            raise odd_answer() from fault
 
     def my_lists(self) -> list[ListHead]:
         """`GET /v1/status-lists/mine`: all our lists with their current tokens."""
         found = self._json("GET", "/v1/status-lists/mine", None)
         try:
-            return [_list_head(entry) for entry in found["lists"]]
+            return [list_head(entry) for entry in found["lists"]]
         except (KeyError, TypeError, ValueError) as fault:
-            raise _odd_answer() from fault
+            raise odd_answer() from fault
 
     def push_list(self, token: str) -> None:
         """`PUT /v1/status-lists`. Raises Conflict when the hub holds another version than this one builds on."""
@@ -180,7 +107,7 @@ class HubClient:
 
     def register(self, item: Registration) -> Registered:
         """`POST /v1/certificates`."""
-        return _registered(self._json("POST", "/v1/certificates", item.body()))
+        return registered(self._json("POST", "/v1/certificates", item.body()))
 
     def register_batch(self, items: Sequence[Registration]) -> Iterator[Registered | HubError]:
         """`POST /v1/certificates/batch`: one answer for each item, in order; a refusal is given, not raised."""
@@ -191,13 +118,13 @@ class HubClient:
             jws.loads(line, max_bytes=MAX_ANSWER) for line in answer.content.splitlines() if line.strip()
         ]
         if len(found) != len(items):
-            raise _odd_answer()
+            raise odd_answer()
         for place, result in enumerate(found, 1):
             if not isinstance(result, dict) or result.get("line") != place:
-                raise _odd_answer()
+                raise odd_answer()
             status = result.get("status")
             if isinstance(status, int) and 200 <= status < 300:
-                yield _registered(result)
+                yield registered(result)
             else:
                 yield problem(status if isinstance(status, int) else 500, result.get("problem"))
 
@@ -235,7 +162,7 @@ class HubClient:
                 for one in found["orders"]
             ]
         except (KeyError, TypeError, ValueError) as fault:
-            raise _odd_answer() from fault
+            raise odd_answer() from fault
 
     def work_order_file(self, order_id: str) -> bytes:
         """`GET /v1/work-orders/{id}/file`: the CSV as it was handed in."""
@@ -262,7 +189,7 @@ class HubClient:
         answer = self._send(method, path, content, "application/json", scope)
         found = jws.loads(answer.content, max_bytes=MAX_ANSWER) if answer.content else {}
         if not isinstance(found, dict):
-            raise _odd_answer()
+            raise odd_answer()
         return found
 
     def _send(
@@ -299,7 +226,7 @@ class HubClient:
                 answer = self._http.request(method, self.hub + path, content=content, headers=headers)
             except httpx.TransportError as fault:
                 if attempt + 1 == ATTEMPTS:
-                    raise _unreachable(type(fault).__name__) from fault
+                    raise unreachable(type(fault).__name__) from fault
                 self._pause(attempt, None)
                 continue
             nonce = answer.headers.get("dpop-nonce")
@@ -313,7 +240,7 @@ class HubClient:
             if not again or attempt + 1 == ATTEMPTS:
                 raise problem(answer.status_code, _body(answer))
             self._pause(attempt, answer.headers.get("retry-after"))
-        raise _unreachable("attempts")
+        raise unreachable("attempts")
 
     def _proof(self, method: str, path: str, token: str | None) -> str:
         return dpop.prove(
@@ -344,7 +271,7 @@ class HubClient:
 
         found = jws.loads(self._persist("POST", "/oauth/token", make).content, max_bytes=64 * 1024)
         if not isinstance(found, dict) or not isinstance(found.get("access_token"), str):
-            raise _odd_answer()
+            raise odd_answer()
         lasts = found.get("expires_in")
         self._tokens[scope] = (
             found["access_token"], present + (lasts if isinstance(lasts, int) else 60), signer.kid
@@ -358,49 +285,11 @@ class HubClient:
         self._sleep(min(LONGEST_PAUSE, wanted if wanted is not None else backoff))
 
 
-def problem(status: int, body: object) -> HubError:
-    """The HubError that an application/problem+json (or OAuth error) answer stands for."""
-    said: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
-    following = said.get("next")
-    advice: Mapping[str, Any] = following if isinstance(following, Mapping) else {}
-    code = str(said.get("code") or said.get("error") or f"http.{status}")
-    kind = _KINDS.get(status, Internal if status >= 500 else Malformed)
-    zh = str(said.get("title") or f"枢纽拒绝了请求（{status}）。")
-    en = str(said.get("detail") or said.get("error_description") or f"The hub answered {status}.")
-    known = {"type", "title", "status", "detail", "code", "next", "error", "error_description", "zh", "en"}
-    facts = {name: value for name, value in said.items() if isinstance(name, str) and name.isidentifier()}
-    return kind(
-        code, str(said.get("zh") or zh), str(said.get("en") or en),
-        next_zh=str(advice.get("zh", "")), next_en=str(advice.get("en", "")),
-        **{name: value for name, value in facts.items() if name not in known | {"next_zh", "next_en"}},
-    )  # fmt: skip
-
-
 def _body(answer: httpx.Response) -> object:
     try:
         return jws.loads(answer.content, max_bytes=1 << 20)
     except HubError:
         return None
-
-
-def _registered(found: Mapping[str, Any]) -> Registered:
-    certificate_id = found.get("certificate_id")
-    if not isinstance(certificate_id, str) or not certificate_id:
-        raise _odd_answer()
-    return Registered(
-        certificate_id,
-        str(found.get("state", "")),
-        str(found.get("receipt", "")),
-        bool(found.get("replayed")),
-    )
-
-
-def _list_head(entry: Mapping[str, Any]) -> ListHead:
-    sha256, token = entry.get("sha256"), entry.get("token")
-    return ListHead(
-        str(entry["uri"]), int(entry["size"]), int(entry["bits"]), int(entry["seq"]),
-        str(sha256) if sha256 else None, str(token) if token else None,
-    )  # fmt: skip
 
 
 def _retry_after(value: str | None, moment: datetime) -> float | None:
@@ -412,23 +301,3 @@ def _retry_after(value: str | None, moment: datetime) -> float | None:
         return max(0.0, (parsedate_to_datetime(value) - moment).total_seconds())
     except (TypeError, ValueError):
         return None
-
-
-def _unreachable(reason: str) -> Unavailable:
-    return Unavailable(
-        "hub.unreachable",
-        "连不上枢纽，稍后会从断点继续。",
-        f"The hub cannot be reached ({reason}); the next run goes on from here.",
-        next_zh="请检查网络和配置里的 hub 地址。",
-        next_en="Check the network and the hub address in the configuration.",
-    )
-
-
-def _odd_answer() -> Unavailable:
-    return Unavailable(
-        "hub.odd_answer",
-        "枢纽的应答不符合约定。",
-        "The hub's answer is not what the contract says.",
-        next_zh="请确认代理与枢纽版本一致。",
-        next_en="Check that agent and hub are of the same version.",
-    )

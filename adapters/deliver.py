@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from adapters import quarantine
-from adapters.client import Registered, Registration
+from adapters.answers import Registered, Registration
 from adapters.desk import Desk
 from adapters.findings import Finding
 from adapters.state import Waiting

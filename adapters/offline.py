@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.client import MAX_ANSWER, HubClient
+from adapters.answers import MAX_ANSWER
+from adapters.client import HubClient
 from hub.clock import Clock, now, seconds
 from hub.errors import Malformed
 from hub.formats import jws, sdjwt, statuslist, tlogproof

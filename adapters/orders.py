@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adapters.client import WorkOrder
+from adapters.answers import WorkOrder
 from adapters.deliver import deliver
 from adapters.desk import Desk
 from adapters.model import Config, Dataset, FileSource

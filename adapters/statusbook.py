@@ -8,7 +8,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from adapters.client import HubClient, ListHead
+from adapters.answers import ListHead
+from adapters.client import HubClient
 from adapters.state import KnownList, State
 from hub.clock import Clock, seconds
 from hub.errors import Conflict, HubError, Unavailable

@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 
 import httpx
 
-from adapters.client import MAX_ANSWER, HubClient, _odd_answer
+from adapters.answers import MAX_ANSWER, odd_answer
+from adapters.client import HubClient
 from hub.clock import seconds
 from hub.errors import Malformed
 from hub.formats import authorization, jws
@@ -104,7 +105,7 @@ class VerifierClient(HubClient):
         found = _object(self._persist("POST", "/v1/verifications", make))
         verdicts = found.get("verdicts")
         if not isinstance(verdicts, list) or not all(isinstance(one, dict) for one in verdicts):
-            raise _odd_answer()
+            raise odd_answer()
         return verdicts
 
     def score(self, case_id: str, disclosures: Sequence[str], *, grade_1: bool = True) -> Mapping[str, Any]:
@@ -133,5 +134,5 @@ class VerifierClient(HubClient):
 def _object(answer: httpx.Response) -> Mapping[str, Any]:
     found = jws.loads(answer.content, max_bytes=MAX_ANSWER)
     if not isinstance(found, dict):
-        raise _odd_answer()
+        raise odd_answer()
     return found

@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters import certtypes
 from adapters.agent import Agent
-from adapters.client import Registration
+from adapters.answers import Registration
 from adapters.demo import asking, stores
 from adapters.demo import people_at_pages as pages
 from adapters.demo.asking import Bureau

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from adapters.agent import Agent
-from adapters.client import HubClient, problem
+from adapters.answers import problem
+from adapters.client import HubClient
 from hub.errors import Conflict, HubError, Internal, Malformed, Unauthenticated, Unavailable
 from keys.signer import generate
 
