@@ -103,17 +103,11 @@ def from_row(row: Any) -> Certificate:
 
 async def by_public_id(view: View, public_id: str) -> Certificate:
     """The certificate with this public id; NotFound `certificate.unknown` otherwise."""
-    place = await view.first(
-        sa.select(public_ids.c.bucket, public_ids.c.row_id).where(
-            public_ids.c.token == public_id, public_ids.c.kind == "certificate"
-        )
-    )
-    if place is None:
-        raise unknown_certificate()
+    place = public_ids.c
     row = await view.first(
-        sa.select(certificates).where(
-            certificates.c.bucket == place.bucket, certificates.c.id == place.row_id
-        )
+        sa.select(certificates)
+        .join(public_ids, sa.and_(certificates.c.bucket == place.bucket, certificates.c.id == place.row_id))
+        .where(place.token == public_id, place.kind == "certificate")
     )
     if row is None:
         raise unknown_certificate()

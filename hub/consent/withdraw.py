@@ -65,13 +65,10 @@ async def grants_of(view: View, *, subject_id: UUID) -> list[Grant]:
 
 async def by_public_id(view: View, public_id: str) -> Grant:
     """The grant with this public id; NotFound `grant.unknown` otherwise."""
-    place = await view.first(
-        sa.select(public_ids.c.bucket, public_ids.c.row_id).where(
-            public_ids.c.token == public_id, public_ids.c.kind == "grant"
-        )
-    )
-    row = place and await view.first(
-        sa.select(grants).where(grants.c.bucket == place.bucket, grants.c.id == place.row_id)
+    row = await view.first(
+        sa.select(grants)
+        .join(public_ids, sa.and_(grants.c.bucket == public_ids.c.bucket, grants.c.id == public_ids.c.row_id))
+        .where(public_ids.c.token == public_id, public_ids.c.kind == "grant")
     )
     if row is None:
         raise unknown_grant()

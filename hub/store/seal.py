@@ -8,6 +8,8 @@ cannot be moved to another row. Keys are given in by the composition root; this 
 import hashlib
 import hmac
 import secrets
+import time
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from hub.store.tx import Tx, View
 
 NONCE = 12
+KEPT_SECONDS = 60.0
+KEPT_AT_MOST = 10_000
 
 
 def seal(key: bytes, plain: bytes, *, bound_to: bytes) -> bytes:
@@ -54,6 +58,7 @@ class Vault:
     current_kek: str
     peppers: dict[int, bytes] = field(repr=False)
     current_pepper: int
+    _opened: OrderedDict[UUID, tuple[float, bytes]] = field(default_factory=OrderedDict, repr=False, compare=False)
 
     def blind(self, label: str, value: str, *, pepper: int | None = None) -> bytes:
         """HMAC-SHA256 of a normalised value: equal values meet, nobody without the pepper can enumerate."""
@@ -62,14 +67,18 @@ class Vault:
 
     def hub_key(self, purpose: str, *, kek: str | None = None) -> bytes:
         """A key for sealing what belongs to no single person (idempotent replies, unknown callers)."""
-        return hmac.new(self.keks[kek or self.current_kek], f"hub:{purpose}".encode(), hashlib.sha256).digest()
+        return hmac.new(
+            self.keks[kek or self.current_kek], f"hub:{purpose}".encode(), hashlib.sha256
+        ).digest()
 
     async def person_key(self, view: "View", subject_id: UUID) -> bytes:
-        """The person's own key; Gone `subject.erased` when it was destroyed."""
-        bucket = bucket_of(subject_id)
+        """The person's own key, kept unwrapped for 60 seconds at most; Gone `subject.erased` when it was destroyed."""
+        kept = self._opened.get(subject_id)
+        if kept is not None and time.monotonic() < kept[0]:
+            return kept[1]
         row = await view.first(
-            sa.select(person_keys.c.wrapped, person_keys.c.kek).where(
-                person_keys.c.bucket == bucket, person_keys.c.subject_id == subject_id
+            sa.select(person_keys.c.wrapped, person_keys.c.kek, person_keys.c.created_at).where(
+                person_keys.c.bucket == bucket_of(subject_id), person_keys.c.subject_id == subject_id
             )
         )
         if row is None or row.wrapped is None:
@@ -78,7 +87,21 @@ class Vault:
                 "此人的数据已依法删除，无法再读取。",
                 "This person's data was erased and cannot be read any more.",
             )
-        return unseal(self.keks[row.kek], row.wrapped, bound_to=subject_id.bytes)
+        key = unseal(self.keks[row.kek], row.wrapped, bound_to=subject_id.bytes)
+        # A key made in this very transaction may still be rolled back: keeping it could seal under a key nobody has.
+        if row.created_at < view.now:
+            self._keep(subject_id, key)
+        return key
+
+    def forget(self, subject_id: UUID) -> None:
+        """Drop the unwrapped key of somebody who is being erased."""
+        self._opened.pop(subject_id, None)
+
+    def _keep(self, subject_id: UUID, key: bytes) -> None:
+        self._opened[subject_id] = (time.monotonic() + KEPT_SECONDS, key)
+        self._opened.move_to_end(subject_id)
+        if len(self._opened) > KEPT_AT_MOST:
+            self._opened.popitem(last=False)
 
     async def create_person_key(self, tx: "Tx", subject_id: UUID) -> None:
         """Make the person's key once; a second call changes nothing."""
