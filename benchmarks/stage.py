@@ -1,0 +1,290 @@
+"""A real hub to measure or to kill: its own database, keys and files in a temporary folder, `yimen serve` in front.
+
+The departments and people come from tests/world.py, whose verbs write straight to the database; what is measured
+goes through HTTP. The hub is told a public address as behind a proxy, and answers on a free port of this machine.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import sqlalchemy as sa
+
+from benchmarks.measure import ROOT
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+from parts import die_with_parent, free_port, listens, postgres_bin, postgres_server, wait_until
+from registry.makers import AUDIENCE
+from world import Person, TestDepartment, World
+
+from hub.cli.init import make_keys
+from hub.cli.serve import upgrade
+from hub.clock import now, seconds
+from hub.config import Settings
+from hub.consent.model import Grant, grants
+from hub.consent.token import sign_token
+from hub.formats import authorization, dpop
+from hub.ledger.create import create
+from hub.main import build
+from hub.web.deps import Hub
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on")
+
+
+class Stage(World):
+    """The world of the tests around a hub that other processes can serve too: real keys, real time."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub.settings.database_url, now)
+        self.hub = hub
+        self.settings = hub.settings
+        self.vault, self.db = hub.db.vault, hub.db
+        self.token_key = hub.signer("token")
+
+    async def begin(self) -> None:
+        """Create the empty ledger."""
+        async with self.tx() as tx:
+            await create(
+                tx, blobs=self.hub.blobs, origin=self.settings.origin, signer=self.hub.signer("ledger")
+            )
+
+    # --- what departments send ---
+
+    def own_token(self, department: TestDepartment, scope: str = "issue verify") -> str:
+        """A department's own access token, as /oauth/token signs it."""
+        moment = seconds(now())
+        return authorization.make_access_token(
+            self.token_key,
+            issuer=AUDIENCE,
+            audience=AUDIENCE,
+            subject=department.slug,
+            client_id=department.slug,
+            jkt=department.client.kid,
+            jti=secrets.token_urlsafe(16),
+            now=moment,
+            expires=moment + authorization.TOKEN_SECONDS,
+            scope=scope,
+        )
+
+    def consent_token(self, department: TestDepartment, granted: Sequence[Grant]) -> str:
+        """A consent token for these grants, as /oauth/token signs it."""
+        return sign_token(
+            self.token_key,
+            issuer=AUDIENCE,
+            grants=granted,
+            jkt=department.client.kid,
+            pairwise_key=self.hub.keyring.secret("pairwise"),
+            now=now(),
+        )[0]
+
+    def headers(
+        self, department: TestDepartment, method: str, path: str, token: str, key: str | None = None
+    ) -> dict[str, str]:
+        """The headers of one call: the token, and a proof that is good once, for 60 seconds."""
+        proof = dpop.prove(
+            department.client, htm=method, htu=AUDIENCE + path, now=seconds(now()), access_token=token
+        )
+        found = {"authorization": f"DPoP {token}", "dpop": proof}
+        return found | ({"idempotency-key": key} if key else {})
+
+    def request(
+        self, department: TestDepartment, path: str, body: Any, *, token: str, media_type: str = JSON
+    ) -> bytes:
+        """A whole HTTP/1.1 POST, ready to be written to a connection."""
+        content = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+        return raw_request("POST", path, self.headers(department, "POST", path, token), content, media_type)
+
+    async def registration(self, type_code: str, *holders: tuple[Person, str], **claims: Any) -> dict[str, Any]:
+        """What `POST /v1/certificates` takes, signed by the type's owner."""
+        said = [person.as_holder(role) for person, role in holders]
+        return {
+            "sd_jwt": await self.sign(type_code, said, **claims),
+            "source": {
+                "dataset": "all",
+                "ref": secrets.token_hex(16),
+                "generation": 1,
+                "claims_hash": secrets.token_hex(32),
+            },
+            "supersedes": None,
+        }
+
+    async def reserve(self, slug: str, count: int) -> None:
+        """Take many status indices at once, so that making certificates does not stop for them."""
+        from hub.certificates import indices, status
+
+        department = await self.department(slug)
+        while len(department.free) < count:
+            async with self.tx(self.acting(department)) as tx:
+                got = await indices.reserve(tx, count=1_000, base_url=AUDIENCE)
+                for head in got.lists:
+                    if head.seq == 0:
+                        token = department.sign_list(head.uri, {}, seconds(now()))
+                        await status.push(tx, token=token)
+                        department.accepted(head.uri, token)
+            department.free += got.reserved
+
+    async def never_used_up(self) -> None:
+        """Let every grant be used without end: the citizen's caps are not what is measured."""
+        async with self.tx() as tx:
+            await tx.run(grants.update().values(max_uses=2_000_000_000))
+
+
+def raw_request(
+    method: str, path: str, headers: Mapping[str, str], content: bytes = b"", media_type: str = JSON
+) -> bytes:
+    """The bytes of an HTTP/1.1 request on a connection that stays open."""
+    said = {"host": "hub.example", "content-length": str(len(content)), "content-type": media_type, **headers}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+def set_stage(folder: Path, database_url: str = "") -> Stage:
+    """Tables, the hub's own keys, and the hub; no loop may be running (migrations bring their own)."""
+    for name in [name for name in os.environ if name.startswith("YIMEN_")]:
+        del os.environ[name]
+    settings = Settings(
+        public_url=AUDIENCE,
+        data_dir=folder,
+        database_url=database_url or f"sqlite:///{folder / 'hub.db'}",
+        port=free_port(),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    upgrade(settings)
+    hub = build(settings)
+    make_keys(hub)
+    return Stage(hub)
+
+
+@asynccontextmanager
+async def opened(stage: Stage) -> AsyncIterator[Stage]:
+    """The stage with an empty ledger, closed at the end."""
+    await stage.begin()
+    try:
+        yield stage
+    finally:
+        await stage.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A program that serves on 127.0.0.1:`port`."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def kill(self) -> None:
+        """SIGKILL, now; nothing in it can react."""
+        self.process.kill()
+        self.process.wait(30)
+
+
+def yimen(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run one `yimen` command on the hub of these settings."""
+    command = [sys.executable, "-m", "hub.cli", *arguments]
+    return subprocess.run(command, env=environment_of(settings), cwd=settings.data_dir, capture_output=True)
+
+
+def start_hub(settings: Settings, port: int | None = None) -> Server:
+    """`yimen serve`, ready to answer."""
+    chosen = port or free_port()
+    command = [sys.executable, "-m", "hub.cli", "serve", "--port", str(chosen)]
+    return start(command, chosen, settings.data_dir, environment_of(settings))
+
+
+def start(command: Sequence[str], port: int, folder: Path, environment: Mapping[str, str]) -> Server:
+    """Start a server and wait until it accepts connections; it dies with us."""
+    log = folder / f"server-{port}.log"
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command, env=dict(environment), cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            preexec_fn=die_with_parent,
+        )  # fmt: skip
+    wait_until(lambda: listens(port), process, log)
+    return Server(process, port, log)
+
+
+@contextmanager
+def served(server: Server) -> Iterator[Server]:
+    """The server, ended when the block ends."""
+    try:
+        yield server
+    finally:
+        server.process.terminate()
+        try:
+            server.process.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment in which a process opens the hub of these settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("YIMEN_")}
+    return kept | {
+        "PYTHONPATH": str(ROOT),
+        "YIMEN_PUBLIC_URL": settings.public_url,
+        "YIMEN_DATA_DIR": str(settings.data_dir),
+        "YIMEN_DATABASE_URL": settings.database_url,
+        "YIMEN_DATABASE_POOL": str(settings.database_pool),
+    }
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A temporary folder, gone afterwards."""
+    made = Path(mkdtemp(prefix="yimen-bench-"))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def durable_postgres() -> Iterator[str | None]:
+    """The URL of an empty database on a fresh server that really syncs; None where PostgreSQL is not installed."""
+    if postgres_bin() is None:
+        yield None
+        return
+    with postgres_server(fsync=True, settings=DURABLE) as server:
+        asyncio.run(_create_database(server.url("postgres", "postgresql")))
+        yield server.url("hub", "postgresql")
+
+
+async def _create_database(admin: str) -> None:
+    import asyncpg
+
+    connection = await asyncpg.connect(admin)
+    try:
+        await connection.execute("CREATE DATABASE hub")
+    finally:
+        await connection.close()
+
+
+async def durability(stage: Stage) -> dict[str, str]:
+    """What the live database says about its own durability."""
+    async with stage.tx() as tx:
+        if tx.dialect == "postgresql":
+            return {
+                name: str(await tx.value(sa.text(f"SHOW {name}")))
+                for name in ("server_version", "fsync", "synchronous_commit", "full_page_writes")
+            }
+        names = {"0": "OFF", "1": "NORMAL", "2": "FULL", "3": "EXTRA"}
+        found = str(await tx.value(sa.text("PRAGMA synchronous")))
+        return {
+            "sqlite_version": str(await tx.value(sa.text("SELECT sqlite_version()"))),
+            "sqlite_journal": str(await tx.value(sa.text("PRAGMA journal_mode"))),
+            "sqlite_synchronous": names.get(found, found),
+        }
