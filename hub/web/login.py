@@ -72,7 +72,7 @@ class DemoProvider:
         return {entry["key"]: entry for entry in json.loads(self.people_file.read_text(encoding="utf-8"))}
 
     async def choices(self, view: View) -> list[Choice]:
-        """Everybody who can be chosen: the story's people, then active officers, then other grown-up people."""
+        """Everybody who can be chosen: the story's people, then active officers; without a story, grown-up people."""
         found = [Choice(f"named:{p['key']}", "named", p["zh"], p["en"], "/wallet") for p in self.named().values()]
         offices = {d.slug: d for d in await departments.all_departments(view)}
         for officer in await officers.all_officers(view):
@@ -82,7 +82,7 @@ class DemoProvider:
                 zh = f"{office.name_zh} · {'、'.join(ROLE_LABELS[role][0] for role in roles)}"
                 en = f"{office.name_en} · {', '.join(ROLE_LABELS[role][1] for role in roles)}"
                 found.append(Choice(f"officer:{officer.id}", "officer", zh, en, _start(officer)))
-        return found + await _grown_ups(view)
+        return found if self.named() else found + await _grown_ups(view)
 
     async def identify(self, view: View, value: str) -> tuple[UUID | None, UUID | None]:
         """(subject id, officer id) of a chosen value, one of them None; NotFound `demo.unknown`."""

@@ -24,12 +24,8 @@ async def enter(page: Page, family: Family, who: str) -> None:
     await page.goto(f"{BASE}/login")
     if who == "parent":
         chosen = str(await family.world.subject(family.parent))
-        select = page.locator("#who")
-        if await select.count():
-            await select.select_option(f"person:{chosen}")
-            await page.locator("form:has(#who) button").click()
-        else:
-            await page.locator(f"form:has(input[value='person:{chosen}']) button").click()
+        await page.locator("#who-person").select_option(f"person:{chosen}")
+        await page.locator("form:has(#who-person) button").click()
     else:
         await page.locator(f"form:has(input[value='officer:{family.officers[who]}']) button").click()
 
@@ -86,6 +82,10 @@ async def walk(page: Page, eyes: Eyes, family: Family) -> None:
     await page.goto(f"{BASE}/requests")
     await page.click("a:has-text('看看要什么')")
     await eyes.look(page, "approve")
+    agree, refuse = [await page.locator(f"button[value={word}]").bounding_box() for word in ("agree", "refuse")]
+    assert agree
+    assert refuse
+    assert (agree["width"], agree["height"]) == (refuse["width"], refuse["height"]), "no answer is the easier one"
     for box in await page.locator("input[name=all]:visible").all():
         await box.check()
     await page.click("button[value=agree]")

@@ -1,5 +1,6 @@
 """The frame of every page: headers, one heading, languages, large text, forms that nobody else can send."""
 
+import json
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,13 @@ from hub.registry import ceremony
 from hub.registry.model import sessions
 from hub.web.login import DemoProvider
 from hub.web.pages.render import environment
+
+
+@pytest.fixture
+def database(sqlite_database: str) -> str:
+    """The frame is the same on every database; one is enough."""
+    return sqlite_database
+
 
 OPEN_PAGES = ["/", "/login", "/help", "/verify", "/v/unknown", "/no-such-page"]
 CITIZEN_PAGES = ["/wallet", "/requests", "/accesses"]
@@ -201,3 +209,20 @@ def test_every_template_compiles() -> None:
     assert len(names) > 15
     for name in names:
         loaded.get_template(name)
+
+
+async def test_people_of_the_story_are_offered_by_key(family: Family) -> None:
+    people = [
+        {"key": f"p{n}", "zh": f"人{n}", "en": f"person {n}", "id_type": "111", "id_no": family.parent.id_no}
+        for n in range(9)
+    ]
+    path = family.hub.settings.data_dir / "demo" / "people.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(people), encoding="utf-8")
+    browser = family.browser()
+    page = await browser.get("/login?as=p7&next=/accesses")
+    assert family.parent.id_no not in page.root.text_content()
+    assert (await browser.send(page, "/login")).url.path == "/accesses"
+    every = await browser.get("/login")
+    assert len(every.root.xpath("//option")) == 5
+    assert not every.root.xpath("//*[starts-with(@value, 'person:')]"), "nobody but the story's people"
