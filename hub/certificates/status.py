@@ -215,26 +215,24 @@ async def _store(tx: Tx, token: str, new: StatusToken, department: str, kid: str
 
 async def standing(view: View, *, uri: str, idx: int) -> tuple[Standing, datetime | None]:
     """What the newest list says of an index now, and when that list was signed. Never guesses."""
-    row = await view.first(
-        sa.select(status_list_tokens.c.token, status_list_tokens.c.iat, status_list_tokens.c.exp)
-        .join(
-            status_lists,
-            sa.and_(
-                status_lists.c.uri == status_list_tokens.c.uri, status_lists.c.seq == status_list_tokens.c.seq
-            ),
+    head = await view.first(
+        sa.select(status_lists.c.seq, status_lists.c.sha256, status_lists.c.iat, status_lists.c.exp).where(
+            status_lists.c.uri == uri
         )
-        .where(status_lists.c.uri == uri)
     )
-    if row is None:
+    if head is None or head.seq == 0:
         return Standing.MISSING, None
-    if row.exp <= view.now:
-        return Standing.STALE, row.iat
+    if head.exp <= view.now:
+        return Standing.STALE, head.iat
+    bits = _decoded.get(head.sha256)
+    if bits is None:
+        bits = decoded(await _token(view, uri, head.seq))
     try:
-        value = decoded(row.token).get(idx)
+        value = bits.get(idx)
     except IndexError:
-        return Standing.MISSING, row.iat
+        return Standing.MISSING, head.iat
     words = {statuslist.VALID: Standing.VALID, statuslist.SUSPENDED: Standing.SUSPENDED}
-    return words.get(value, Standing.INVALID), row.iat
+    return words.get(value, Standing.INVALID), head.iat
 
 
 async def list_token(view: View, *, uri: str, at: datetime | None = None) -> str:
@@ -258,16 +256,17 @@ async def lists_of(view: View, *, department: str) -> list[ListHead]:
     return [ListHead(r.uri, r.size, r.bits, r.seq, r.sha256.hex() if r.sha256 else None) for r in rows]
 
 
-_decoded: OrderedDict[str, StatusList] = OrderedDict()
+_decoded: OrderedDict[bytes, StatusList] = OrderedDict()
 _DECODED_AT_MOST = 256
 
 
 def decoded(token: str) -> StatusList:
-    """The bits of a list that was verified when it was stored; kept by token, so it can never be out of date."""
-    found = _decoded.get(token)
+    """The bits of a list that was verified when it was stored; kept by its hash, so they can never be out of date."""
+    digest = hashlib.sha256(token.encode()).digest()
+    found = _decoded.get(digest)
     if found is None:
         found = statuslist.read_bits(token, max_size=LIST_SIZE)
-        _decoded[token] = found
+        _decoded[digest] = found
         if len(_decoded) > _DECODED_AT_MOST:
             _decoded.popitem(last=False)
     return found

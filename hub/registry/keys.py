@@ -263,6 +263,16 @@ async def key_at(
     return PublicKey.from_jwk(row.jwk)
 
 
+async def find_key(view: View, *, department: str, kid: str) -> DepartmentKey | None:
+    """A department's key with its whole life, retired or not; None when it never had that key."""
+    row = await view.first(
+        sa.select(department_keys).where(
+            department_keys.c.kid == kid, department_keys.c.department == department
+        )
+    )
+    return None if row is None else from_row(row)
+
+
 async def history(view: View, department: str | None = None) -> list[DepartmentKey]:
     """All keys ever admitted (of one department, or of all), oldest first; retired ones stay for ever."""
     query = sa.select(department_keys).order_by(department_keys.c.registered_at, department_keys.c.kid)

@@ -19,7 +19,7 @@ from hub.access.model import Look, Outcome
 from hub.access.record import record, record_anonymous
 from hub.catalogue.items import ClaimPath, ServiceItem, max_age
 from hub.certificates import status
-from hub.certificates.find import Held, of_holder, open_body
+from hub.certificates.find import Held, Opened, opened_of_holder
 from hub.consent.model import CaseFacts, Grant
 from hub.consent.use import NotTaken, Taken, take_use
 from hub.consent.withdraw import by_public_id
@@ -27,7 +27,7 @@ from hub.errors import HubError, NotFound, Unavailable, Unprocessable
 from hub.formats import jws, sdjwt
 from hub.formats.authorization import AccessToken
 from hub.ledger.model import leaves
-from hub.registry.keys import DepartmentKey, history
+from hub.registry.keys import DepartmentKey, find_key
 from hub.registry.types import CertificateType
 from hub.store.tx import Tx, View
 from hub.verification import checks
@@ -175,30 +175,21 @@ async def _answer(
     if one.refused or one.grant is None:
         return [_close(tx, one, one.checks)]
     kind = types[one.ask.type_code]
-    helds = await of_holder(tx, subject_id=one.grant.holder, type_code=kind.code, past=True)
-    shown = _to_judge(helds, one.grant.detail.get("identifier") or one.ask.certificate)
+    wanted = one.grant.detail.get("identifier") or one.ask.certificate
+    shown = await opened_of_holder(tx, subject_id=one.grant.holder, type_code=kind.code, certificate=wanted)
     if not shown:
         return [_no_record(tx, one)]
     item = items[one.grant.item_code]
-    return [await _judge(tx, one, one.grant, held, kind, item) for held in shown]
-
-
-def _to_judge(helds: Sequence[Held], certificate: str | None) -> list[Held]:
-    """What stands for the person now; when nothing stands, the newest that once did, so that the answer can
-    say "revoked" and not "no record"."""
-    if certificate is not None:
-        return [held for held in helds if held.certificate.public_id == certificate]
-    standing = [held for held in helds if held.certificate.state in ("current", "suspended")]
-    return standing or list(helds[:1])
+    return [await _judge(tx, one, one.grant, opened, kind, item) for opened in shown]
 
 
 async def _judge(
-    tx: Tx, one: _Planned, grant: Grant, held: Held, kind: CertificateType, item: ServiceItem
+    tx: Tx, one: _Planned, grant: Grant, opened: Opened, kind: CertificateType, item: ServiceItem
 ) -> tuple[Verdict, Look | None]:
+    held, token = opened.held, opened.token
     certificate = held.certificate
-    token = await open_body(tx, held)
     done = dict(one.checks)
-    key = await _issuer_key(tx, certificate.department, certificate.kid)
+    key = await find_key(tx, department=certificate.department, kid=certificate.kid)
     claims = signed_claims(token, key)
     holds = claims is not None
     done[Step.SIGNATURE] = checks.signature(holds, certificate.department in kind.issuers)  # 5
@@ -210,8 +201,7 @@ async def _judge(
         standing, _ = await status.standing(tx, uri=certificate.status_uri, idx=certificate.status_idx)
     done[Step.STATUS] = checks.status(certificate, standing)  # 8
     done[Step.HOLDER] = checks.holder(_is_the_cases(one.redemption.case, grant))  # 9
-    index = await tx.value(sa.select(leaves.c.idx).where(leaves.c.leaf_hash == certificate.leaf_hash))
-    done[Step.LEDGER] = checks.ledger(index, certificate.registered_at, tx.now)  # 10
+    done[Step.LEDGER] = checks.ledger(opened.leaf_index, certificate.registered_at, tx.now)  # 10
     verdict, look = _close(tx, one, done)
     if verdict.outcome is Outcome.ACCEPTED:
         paths = one.ask.fields if one.ask.fields is not None else _granted(grant, kind.code)
@@ -241,10 +231,6 @@ def signed_claims(token: str, key: DepartmentKey | None) -> Mapping[str, Any] | 
         return sdjwt.process(signed.payload, parts.disclosures)[0]
     except HubError:
         return None
-
-
-async def _issuer_key(view: View, department: str, kid: str) -> DepartmentKey | None:
-    return next((key for key in await history(view, department) if key.kid == kid), None)
 
 
 def _is_the_cases(case: CaseFacts | None, grant: Grant) -> bool:
