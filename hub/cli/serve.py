@@ -1,5 +1,6 @@
 """`yimen serve`, `yimen migrate`, `yimen demo`: start a hub, bring its tables up to date, play the story."""
 
+import fcntl
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from alembic.script import ScriptDirectory
 
 from hub.cli.output import Json, note, tell
 from hub.config import Settings
+from hub.errors import Conflict
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,7 +32,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="监听地址。 Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="监听端口。 Port to listen on.")] = None,
 ) -> None:
-    """Run one process of the hub until it is told to stop. Any number may run on one database."""
+    """Run one process of the hub until it is told to stop. Any number may run on one PostgreSQL, one on SQLite."""
     import uvicorn
 
     from hub.main import app, build
@@ -39,6 +41,7 @@ def serve(
         name: value for name, value in (("host", host), ("port", port)) if value is not None
     }
     settings = Settings(**given)
+    _only_one(settings)
     hub = build(settings)
     note(
         f"一门在 {settings.public_url} 启动（监听 {settings.host}:{settings.port}）",
@@ -56,6 +59,28 @@ def serve(
         date_header=True,
         timeout_graceful_shutdown=20,
     )
+
+
+def _only_one(settings: Settings) -> None:
+    """Two hubs on one SQLite file would have two writers and two caches: the second is refused before it reads.
+
+    flock, not lockf: closing any descriptor of the file would drop that one silently. Held until the process ends.
+    """
+    if not settings.database_url.startswith("sqlite:///"):
+        return
+    path = Path(settings.database_url.removeprefix("sqlite:///") + ".serving")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Conflict(
+            "hub.already_serving",
+            "这个 SQLite 数据库已有一个平台进程在服务。",
+            "Another process already serves this SQLite database.",
+            next_zh="请先停止它；要多个进程，请使用 PostgreSQL（YIMEN_DATABASE_URL）。",
+            next_en="Stop it first; for several processes use PostgreSQL (YIMEN_DATABASE_URL).",
+        ) from None
 
 
 def migrate(json_out: Json = False) -> None:

@@ -215,3 +215,9 @@ def test_serve_serves_sequences_and_stops_when_told(serving):
     assert httpx.get(f"{url}/openapi.json").json()["openapi"].startswith("3.1")
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) in (0, -signal.SIGTERM)
+
+
+def test_a_second_hub_on_one_sqlite_is_refused(serving, yimen):
+    second = yimen("serve", "--port", str(free_port()))
+    assert second.code == 1
+    assert "hub.already_serving" in second.err
