@@ -128,8 +128,9 @@ def _whole(buffer: bytearray, head: int) -> bool:
     return buffer.endswith(b"0\r\n\r\n")
 
 
-async def _drive(port: int, path: Path, connections: int, seconds: float, repeat: bool) -> dict[str, Any]:
-    requests, expect = pickle.loads(path.read_bytes())
+async def _drive(
+    port: int, requests: Sequence[bytes], expect: bytes, connections: int, seconds: float, repeat: bool
+) -> dict[str, Any]:
     told, loop = Told(), asyncio.get_running_loop()
     source = _for_ever(requests) if repeat else iter(requests)
     start, cpu = time.perf_counter(), time.process_time()
@@ -163,7 +164,8 @@ def main() -> None:
     parser.add_argument("seconds", type=float)
     parser.add_argument("--repeat", action="store_true")
     given = parser.parse_args()
-    drive = _drive(given.port, given.path, given.connections, given.seconds, given.repeat)
+    requests, expect = pickle.loads(given.path.read_bytes())
+    drive = _drive(given.port, requests, expect, given.connections, given.seconds, given.repeat)
     print(json.dumps(uvloop.run(drive)))
 
 

@@ -1,0 +1,360 @@
+"""The verify door over real HTTP, every Access durable, on both databases: ratios 5, 6, 8 and 10.
+
+One `yimen serve` process; a property certificate of three holders (22 claims), 5 claims granted, a new DPoP proof
+with every request, the ledger's sequencer running beside. Its neighbours in each round: a FastAPI program that says
+hello, and pgbench with one indexed SELECT of a certificate row and one durable INSERT of an Access row.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+from benchmarks import load, stage
+from benchmarks.measure import Aim, Report, arguments, finish, rate
+from benchmarks.stage import Server, Stage
+from benchmarks.tokens import made as made_tokens
+from hub.access.model import accesses
+from hub.certificates.model import certificates
+from hub.consent.model import Grant
+
+FIELDS = [["number"], ["use"], ["ownership"], ["town"], ["clear_title"]]
+CLAIMS = {"town_class": "A", "area_m2": "89.50", "address": "东莞市南城街道元美路 8 号 1202"}
+HIDDEN_CLAIMS = 22  # ten of the type less one that is optional, twelve of the three holders, one of the town class
+PATH, BATCH_PATH = "/v1/verifications", "/v1/verifications/batch"
+ASKS = {"asks": [{"type": "property"}]}
+ACCEPTED = b'"outcome":"accepted"'
+LINES = 100
+
+PGBENCH = Aim(5, "verify door on PostgreSQL / pgbench SELECT + durable INSERT, c=32", 0.25, gate=True)
+HELLO = Aim(6, "verify door on PostgreSQL / FastAPI hello", 0.30)
+HELLO_CPU = Aim(6, "the same by CPU: hello's per request / the door's per request", 0.30)
+SQLITE = Aim(8, "verify door on SQLite / on PostgreSQL", 0.9, gate=True)
+SQLITE_HELLO = Aim(6, "verify door on SQLite / FastAPI hello", 0.30)
+SQLITE_P99 = Aim(8, "p99 of the verify door on SQLite, ms, 32 connections", 60, at_most=True)
+BATCH = Aim(10, "batch verify, certificates a second / raw ES256 verify limit of one core", 0.5)
+BATCH_SINGLE = Aim(10, "batch verify per certificate / single call, by CPU", 2.0)
+
+
+@dataclass
+class Door:
+    """A hub that is served, the grants that may be used there, and what was measured so far."""
+
+    name: str
+    stage: Stage
+    granted: list[list[Grant]]
+    server: Server
+    durability: dict[str, str]
+    per_second: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    p50: list[float] = field(default_factory=list)
+    p99: list[float] = field(default_factory=list)
+    client: list[float] = field(default_factory=list)
+    batch: list[float] = field(default_factory=list)
+    batch_cpu: list[float] = field(default_factory=list)
+
+    def took(self, found: load.Load) -> None:
+        """Remember a run. Raises when anything in it was refused: then it is not a result."""
+        if found.errors:
+            raise RuntimeError(f"{self.name}: {found.errors} of {found.answered} failed: {found.example}")
+        self.per_second.append(found.per_second)
+        self.cpu.append(found.server_cpu)
+        self.p50.append(found.p50)
+        self.p99.append(found.p99)
+        self.client.append(found.client_cpu)
+
+
+def main() -> int:
+    """Measure, print, and say by the exit status whether a gate failed."""
+    parser = arguments("verify_api", rounds=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each server in each round")
+    parser.add_argument("--people", type=int, default=64, help="whose grants are used, at random")
+    parser.add_argument("--rows", type=int, default=20_000, help="certificates in the table besides")
+    parser.add_argument("--connections", type=int, default=32)
+    given = parser.parse_args()
+    report = Report("verify_api", {**vars(given), "json": None, "claims": HIDDEN_CLAIMS, "granted": len(FIELDS)})
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(stage.folder())
+        postgres = stack.enter_context(stage.durable_postgres())
+        doors = [stack.enter_context(_door("sqlite", folder / "sqlite", "", given))]
+        if postgres:
+            doors.append(stack.enter_context(_door("postgresql", folder / "postgresql", postgres, given)))
+        hello = stack.enter_context(_hello(folder))
+        rival = _pgbench(doors[1], folder) if postgres else None
+        said = _rounds(doors, hello, rival, folder, given)
+    _tell(report, doors, said)
+    return finish(report, given.json)
+
+
+@contextlib.contextmanager
+def _door(name: str, folder: Path, url: str, given: Any) -> Iterator[Door]:
+    set_up = stage.set_stage(folder, url)
+    granted, durability = asyncio.run(_people(set_up, given.people, given.rows))
+    if given.rows and url:
+        asyncio.run(_vacuum(set_up))
+    with stage.served(stage.start_hub(set_up.settings)) as server:
+        yield Door(name, set_up, granted, server, durability)
+
+
+async def _people(made: Stage, people: int, rows: int) -> tuple[list[list[Grant]], dict[str, str]]:
+    """People with a property and a grant over it, and many more certificate rows like theirs."""
+    granted = []
+    async with stage.opened(made):
+        others = made.person("李平"), made.person("张小满")
+        await made.reserve("dg-realestate", people)
+        for number in range(people):
+            owner = made.person(f"王{number}")
+            holders = (owner, "owner"), (others[0], "co_owner"), (others[1], "co_owner")
+            await made.certificate("property", *holders, **CLAIMS)
+            granted.append((await made.grant(owner, ["property"], fields={"property": FIELDS}))[1])
+        await made.never_used_up()
+        await _more_rows(made, rows)
+        return granted, await stage.durability(made)
+
+
+async def _more_rows(made: Stage, rows: int) -> None:
+    """Copies of one certificate row under other keys: nobody holds them, but the tables and indexes are big."""
+    if not rows:
+        return
+    postgres = (await _dialect(made)) == "postgresql"
+    other = {
+        "bucket": "n % 256",
+        "id": "md5(n::text)::uuid" if postgres else "lower(hex(randomblob(16)))",
+        "public_id": "'copy-' || n",
+        "jti": "'copy-' || n",
+    }
+    names = [column.name for column in certificates.columns]
+    picked = ", ".join(other.get(name, f"one.{name}") for name in names)
+    numbers = (
+        f"generate_series(1, {rows}) AS n"
+        if postgres
+        else f"(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {rows}) SELECT n FROM s)"
+    )
+    text = (
+        f"INSERT INTO certificates ({', '.join(names)}) SELECT {picked} FROM {numbers}, "
+        "(SELECT * FROM certificates LIMIT 1) AS one"
+    )
+    async with made.tx() as tx:
+        await tx.conn.execute(sa.text(text.replace("::", "\\:\\:")))
+
+
+async def _dialect(made: Stage) -> str:
+    async with made.view() as view:
+        return view.dialect
+
+
+async def _vacuum(made: Stage) -> None:
+    import asyncpg
+
+    connection = await asyncpg.connect(_dsn(made))
+    await connection.execute("VACUUM ANALYZE")
+    await connection.close()
+
+
+def _dsn(made: Stage) -> str:
+    return make_url(made.settings.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@contextlib.contextmanager
+def _hello(folder: Path) -> Iterator[Server]:
+    port = stage.free_port()
+    environment = {**os.environ, "PYTHONPATH": str(stage.ROOT)}
+    command = [sys.executable, "-m", "benchmarks.hello", str(port)]
+    with stage.served(stage.start(command, port, folder, environment)) as server:
+        yield server
+
+
+# ---------------------------------------------------------------- pgbench
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """pgbench with the two statements that nobody who answers durably can do without."""
+
+    command: list[str]
+    environment: dict[str, str]
+
+    def per_second(self, seconds: float, connections: int) -> float:
+        """Transactions a second of one run."""
+        sized = ["-T", str(max(1, round(seconds))), "-c", str(connections), "-j", "1"]
+        done = subprocess.run([*self.command, *sized], env=self.environment, capture_output=True, text=True)
+        found = re.search(r"tps = ([0-9.]+)", done.stdout)
+        if found is None:
+            raise RuntimeError(done.stderr[-1000:])
+        return float(found[1])
+
+
+def _pgbench(door: Door, folder: Path) -> Rival | None:
+    program = stage.postgres_bin()
+    if program is None or not (program / "pgbench").exists():
+        return None
+    script = folder / "two-statements.sql"
+    rows = asyncio.run(_row_count(door.stage))
+    script.write_text(f"""\\set n random(1, {rows})
+\\set b :n % 256
+SELECT * FROM certificates WHERE bucket = :b AND id = md5(:n::text)::uuid;
+{_insert_access()};
+""")
+    url = make_url(door.stage.settings.database_url)
+    command = [str(program / "pgbench"), "-n", "-M", "prepared", "-f", str(script), "-h", str(url.host)]
+    command += ["-p", str(url.port), "-U", str(url.username), str(url.database)]
+    return Rival(command, {**os.environ, "PGPASSWORD": str(url.password)})
+
+
+async def _row_count(made: Stage) -> int:
+    async with made.view() as view:
+        return int(await view.value(sa.select(sa.func.count()).where(certificates.c.jti.startswith("copy-"))))
+
+
+def _insert_access() -> str:
+    """One Access row, in the hub's own table with its own indexes."""
+    given = {
+        "bucket": ":b", "id": "gen_random_uuid()", "subject_id": "gen_random_uuid()", "subject_seq": "1",
+        "at": "now()", "fields": "'[[\"number\"], [\"use\"], [\"ownership\"], [\"town\"], [\"clear_title\"]]'",
+        "predicates": "'[]'", "officer_id": "NULL", "grant_id": "gen_random_uuid()",
+    }  # fmt: skip
+    values = []
+    for column in accesses.columns:
+        hashed = "sha256(random()::text::bytea)" if isinstance(column.type, sa.LargeBinary) else None
+        width = getattr(column.type, "length", None) or 22
+        values.append(given.get(column.name) or hashed or f"'{'x' * min(width, 22)}'")
+    names = ", ".join(f'"{column.name}"' for column in accesses.columns)
+    return f"INSERT INTO accesses ({names}) VALUES ({', '.join(values)})"
+
+
+# ---------------------------------------------------------------- rounds
+
+
+@dataclass
+class Neighbours:
+    """What was measured besides the doors, one value a round."""
+
+    hello: list[load.Load] = field(default_factory=list)
+    pgbench: list[float] = field(default_factory=list)
+    raw_verify: list[float] = field(default_factory=list)
+
+
+def _rounds(doors: list[Door], hello: Server, rival: Rival | None, folder: Path, given: Any) -> Neighbours:
+    said, raw = Neighbours(), made_tokens(int(time.time()))[0]["raw_verify"]
+    expected = {door.name: _warm_up(door, folder, given.connections) for door in doors}
+
+    def say_hello() -> None:
+        request = stage.raw_request("GET", "/", {})
+        said.hello.append(
+            load.run(hello.port, [request], folder=folder, pid=hello.process.pid, seconds=given.seconds,
+                     connections=given.connections, expect=b"hello", repeat=True)
+        )  # fmt: skip
+
+    def race() -> None:
+        if rival:
+            said.pgbench.append(rival.per_second(given.seconds, given.connections))
+
+    def knock(door: Door) -> None:
+        count = int(expected[door.name] * given.seconds * 2) + 2 * given.connections
+        requests = _requests(door, count)
+        door.took(
+            load.run(door.server.port, requests, folder=folder, pid=door.server.process.pid,
+                     seconds=given.seconds, connections=given.connections, expect=ACCEPTED)
+        )  # fmt: skip
+        _one_batch(door, folder)
+
+    steps = [say_hello, *(lambda door=door: knock(door) for door in doors), race]
+    for number in range(given.rounds):
+        for step in steps[:: 1 if number % 2 == 0 else -1]:
+            step()
+        said.raw_verify.append(rate(raw))
+    return said
+
+
+def _warm_up(door: Door, folder: Path, connections: int) -> float:
+    """Make the server import, compile and connect whatever it does only once; about how fast it then is."""
+    requests = _requests(door, 400)
+    found = load.run(
+        door.server.port, requests, folder=folder, pid=door.server.process.pid, seconds=1.0,
+        connections=connections, expect=ACCEPTED,
+    )  # fmt: skip
+    if found.errors:
+        raise RuntimeError(f"{door.name}: {found.example}")
+    return found.per_second
+
+
+def _edu(door: Door) -> Any:
+    return door.stage.departments["dg-edu"]
+
+
+def _requests(door: Door, count: int) -> list[bytes]:
+    tokens = [door.stage.consent_token(_edu(door), granted) for granted in door.granted]
+    return [
+        door.stage.request(_edu(door), PATH, ASKS, token=tokens[number * 7 % len(tokens)])
+        for number in range(count)
+    ]
+
+
+def _one_batch(door: Door, folder: Path) -> None:
+    """A hundred verifications in one request, one client at a time."""
+    tokens = [door.stage.consent_token(_edu(door), granted) for granted in door.granted]
+    line = (f'{{"token":"{tokens[n % len(tokens)]}","asks":[{{"type":"property"}}]}}' for n in range(LINES))
+    own = door.stage.own_token(_edu(door))
+    request = door.stage.request(
+        _edu(door), BATCH_PATH, "\n".join(line).encode(), token=own, media_type=stage.NDJSON
+    )
+    found = load.run(
+        door.server.port, [request], folder=folder, pid=door.server.process.pid, connections=1, expect=ACCEPTED
+    )
+    if found.errors:
+        raise RuntimeError(f"{door.name}, batch: {found.example}")
+    door.batch.append(LINES / (found.p50 / 1e3))
+    door.batch_cpu.append(found.server_cpu / LINES)
+
+
+# ---------------------------------------------------------------- telling
+
+
+def _tell(report: Report, doors: Sequence[Door], said: Neighbours) -> None:
+    hello = [one.per_second for one in said.hello]
+    hello_cpu = [one.server_cpu for one in said.hello]
+    for door in doors:
+        report.settings.update(door.durability)
+        report.result(
+            f"verify_{door.name}", per_second=statistics.median(door.per_second),
+            p50_ms=statistics.median(door.p50), p99_ms=statistics.median(door.p99), errors=0,
+            server_cpu_us=statistics.median(door.cpu), client_cpu_us=statistics.median(door.client),
+            batch_per_second=statistics.median(door.batch), batch_cpu_us=statistics.median(door.batch_cpu),
+        )  # fmt: skip
+    report.result(
+        "hello", per_second=statistics.median(hello), server_cpu_us=statistics.median(hello_cpu),
+        client_cpu_us=statistics.median(one.client_cpu for one in said.hello),
+    )  # fmt: skip
+    report.result("raw_verify", per_cpu_second=statistics.median(said.raw_verify))
+    sqlite, postgres = doors[0], doors[1] if len(doors) > 1 else None
+    if said.pgbench and postgres:
+        report.result("pgbench", per_second=statistics.median(said.pgbench))
+        report.ratio(PGBENCH, postgres.per_second, said.pgbench)
+    else:
+        report.skip(PGBENCH, "PostgreSQL or pgbench is not installed: apt-get install -y postgresql")
+    if postgres:
+        report.ratio(HELLO, postgres.per_second, hello)
+        report.ratio(HELLO_CPU, hello_cpu, postgres.cpu)
+        report.ratio(SQLITE, sqlite.per_second, postgres.per_second)
+        report.ratio(BATCH, postgres.batch, said.raw_verify)
+        report.ratio(BATCH_SINGLE, postgres.cpu, postgres.batch_cpu)
+    else:
+        for aim in (HELLO, HELLO_CPU, SQLITE, BATCH, BATCH_SINGLE):
+            report.skip(aim, "PostgreSQL is not installed: apt-get install -y postgresql")
+    report.ratio(SQLITE_HELLO, sqlite.per_second, hello)
+    report.value(SQLITE_P99, sqlite.p99)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
