@@ -119,7 +119,7 @@ class Agent:
         client = HubClient(
             config.agent.hub, config.agent.department, client_key, transport=transport, clock=clock
         )
-        return cls(config, keyring, State(config.agent.state), client, clock)
+        return cls(config, keyring, State(config.agent.state, faces=config.agent.faces), client, clock)
 
     def close(self) -> None:
         """Close the state file and connections."""
@@ -248,9 +248,7 @@ class Agent:
         )  # fmt: skip
 
     def _own_status_key(self, kid: str) -> PublicKey:
-        if all(record.kid != kid or record.purpose != "status" for record in self.keyring.inventory()):
-            raise LookupError(kid)
-        return self.keyring.signer(kid).public
+        return self._enrolment.own_status_key(kid)
 
     def _check_key(self, purpose: str) -> Check:
         try:

@@ -20,6 +20,7 @@ from adapters.model import (
     SqlSource,
 )
 from adapters.yamltree import ConfigFault, Value, read
+from hub.formats.sdjwt import is_issuer_url
 
 __all__ = ["Config", "ConfigFault", "load"]
 
@@ -64,7 +65,7 @@ def load(path: str | Path, *, environment: Mapping[str, str] | None = None) -> C
 
 
 def _agent(value: Value, folder: Path) -> AgentConfig:
-    found = value.members("department", "hub", "state", "keys", required=("department", "hub"))
+    found = value.members("department", "hub", "state", "keys", "faces", required=("department", "hub"))
     department = found["department"].text()
     if not _SLUG.fullmatch(department):
         raise found["department"].fault(
@@ -75,14 +76,7 @@ def _agent(value: Value, folder: Path) -> AgentConfig:
             "For example dg-edu.",
         )
     hub = found["hub"].text().rstrip("/")
-    parts = urlsplit(hub)
-    local = parts.hostname in {"127.0.0.1", "localhost", "::1"} or (parts.hostname or "").endswith(".test")
-    if (
-        not parts.hostname
-        or parts.query
-        or parts.fragment
-        or parts.scheme not in ({"https", "http"} if local else {"https"})
-    ):
+    if not is_issuer_url(hub) or urlsplit(hub).path:
         raise found["hub"].fault(
             "bad_hub",
             "枢纽地址应为 https:// 开头的网址。",
@@ -95,6 +89,7 @@ def _agent(value: Value, folder: Path) -> AgentConfig:
         hub,
         folder / (found["state"].text(empty=False) if "state" in found else "state.db"),
         folder / (found["keys"].text(empty=False) if "keys" in found else "keys"),
+        faces=found["faces"].flag() if "faces" in found else True,
     )
 
 

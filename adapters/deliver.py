@@ -8,6 +8,7 @@ says: quarantine; 5. the hub is away, or does not let us in: everything stays an
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from adapters import quarantine
@@ -99,7 +100,8 @@ def _register(desk: Desk, group: list[Waiting], counts: Counter[str]) -> bool:
     with desk.state.transaction():
         for one, answer in zip(group, answers, strict=True):
             if isinstance(answer, Registered):
-                desk.state.acked(one, answer.certificate_id)
+                taken, stands = _as_held(desk, one, answer) if answer.replayed else (one, True)
+                desk.state.acked(taken, answer.certificate_id, stands=stands)
                 quarantine.clear(desk.state, one.dataset, one.ref)
                 if one.list_token is not None:
                     desk.book.acked(one.list_token)
@@ -119,6 +121,15 @@ def _register(desk: Desk, group: list[Waiting], counts: Counter[str]) -> bool:
     if stop is not None:
         raise stop
     return fits
+
+
+def _as_held(desk: Desk, one: Waiting, answer: Registered) -> tuple[Waiting, bool]:
+    """What the hub holds for this generation: not always these bytes, when our state came back from a backup."""
+    held = desk.client.certificate(answer.certificate_id)
+    said = held.get("status")
+    if isinstance(said, dict) and (said.get("uri"), said.get("idx")) != (one.uri, one.idx):
+        one = replace(one, uri=str(said["uri"]), idx=int(said["idx"]))
+    return one, held.get("state") in ("current", "suspended")
 
 
 def _revoke(desk: Desk, group: list[Waiting], counts: Counter[str]) -> bool:

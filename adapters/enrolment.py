@@ -1,6 +1,7 @@
 """The department's keys meet the hub: the first ones by a one-time code, later ones vouched for by the one before."""
 
 import hashlib
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from hub.errors import Conflict, Malformed
 from hub.formats import jws
 from keys.errors import KeyFault
 from keys.files import Keyring
+from keys.public import PublicKey
 from keys.signer import Signer
 
 PURPOSES = ("certificate", "status", "client")
@@ -33,16 +35,28 @@ class Enrolment:
         self._client = client
         self._clock = clock
 
+    def own_status_key(self, kid: str) -> PublicKey:
+        """A status key of ours by its id, also a retired one: lists that it signed are still ours. LookupError else."""
+        kept = self._state.get(f"status_key:{kid}")
+        if kept is None:
+            raise LookupError(kid)
+        return PublicKey.from_jwk(json.loads(kept))
+
+    def _remember(self, purpose: str, signer: Signer) -> str:
+        if purpose == "status":
+            self._state.put(f"status_key:{signer.kid}", json.dumps(signer.public.jwk))
+        return signer.kid
+
     def make_missing(self) -> list[str]:
         """Make a key for each purpose that has none. Gives the ids of all keys in force."""
         kids = []
         for purpose in PURPOSES:
             try:
-                kids.append(self._keyring.active(purpose, self._clock()).kid)
+                kids.append(self._remember(purpose, self._keyring.active(purpose, self._clock())))
             except KeyFault as fault:
                 if fault.code != "keyring.no_active":
                     raise
-                kids.append(self._keyring.create(purpose, not_before=self._clock()).kid)
+                kids.append(self._remember(purpose, self._keyring.create(purpose, not_before=self._clock())))
         return kids
 
     def enrol(self, code: str) -> list[str]:
@@ -80,7 +94,7 @@ class Enrolment:
             successor = self._keyring.signer(waiting)
         else:
             successor = self._keyring.create(purpose, not_before=moment + OVERLAP)
-            self._state.put(name, successor.kid)  # 1
+            self._state.put(name, self._remember(purpose, successor))  # 1
         previous = self._before(purpose, successor.kid)
         word = {"aud": self._me.hub, "department": self._me.department, "purpose": purpose}
         body: dict[str, Any] = {

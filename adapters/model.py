@@ -120,6 +120,8 @@ class AgentConfig:
     hub: str
     state: Path
     keys: Path
+    faces: bool = True
+    """Whether printed faces are made: signed tokens wait in the state file until then."""
 
 
 @dataclass(frozen=True, slots=True)

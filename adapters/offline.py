@@ -56,6 +56,13 @@ class Checker:
                 )
         return found.payload
 
+    def prepare(self, token: str, issuer: str) -> None:
+        """Fetch what checking this certificate needs, so that the check itself touches no network."""
+        self.keys_of(issuer)
+        reference = sdjwt.status_reference(sdjwt.claims(token))
+        if reference is not None:
+            self.status_list(reference[0])
+
     def receipt(self, token: str) -> Receipt:
         """The promise in a receipt of this hub."""  # 3
         if not self._hub:

@@ -134,10 +134,11 @@ _WAITING = (
 class State:
     """The state file. One process at a time may change it: see `alone`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, faces: bool = True) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self.path = path
+        self._faces = faces
         self.db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
         self.db.executescript(f"pragma journal_mode=wal; pragma synchronous=full; {SCHEMA}")
 
@@ -264,8 +265,11 @@ class State:
                 "update outbox set attempts = attempts + 1, last_error = ? where id = ?", (code, waiting_id)
             )
 
-    def acked(self, done: Waiting, certificate_id: str) -> None:
-        """The hub has it: the entry now says so, and the promise is gone, in one transaction."""
+    def acked(self, done: Waiting, certificate_id: str, *, stands: bool = True) -> None:
+        """The hub has it: the entry now says so, and the promise is gone, in one transaction.
+
+        `stands` False: it was registered before and ended since, so the next pass signs the row anew.
+        """
         with self.transaction() as db:
             if done.kind == "revoke":
                 after = "vanished" if done.reason in BY_ABSENCE else "revoked"
@@ -275,15 +279,17 @@ class State:
                 )
                 db.execute("delete from unprinted where certificate_id = ?", (certificate_id,))
             else:
+                after = "current" if stands else "vanished"
                 entry = (
                     done.dataset, done.ref, done.key, done.claims_hash, done.generation, certificate_id, done.uri,
-                    done.idx, done.as_of, done.signed_on, "current", done.pass_id, 0, done.notes,
+                    done.idx, done.as_of, done.signed_on, after, done.pass_id, 0, done.notes,
                 )  # fmt: skip
                 db.execute(f"insert or replace into entry values ({', '.join('?' * len(entry))})", entry)  # noqa: S608
                 if done.old_id is not None:
                     db.execute("delete from unprinted where certificate_id = ?", (done.old_id,))
-                face = (certificate_id, done.dataset, done.sd_jwt)
-                db.execute("insert or replace into unprinted values (?, ?, ?)", face)
+                if self._faces and stands:
+                    face = (certificate_id, done.dataset, done.sd_jwt)
+                    db.execute("insert or replace into unprinted values (?, ?, ?)", face)
             db.execute("delete from outbox where id = ?", (done.id,))
 
     def stand_alone(self, waiting: Waiting) -> None:

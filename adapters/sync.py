@@ -27,6 +27,7 @@ from hub.errors import Malformed, NotFound, Unprocessable
 
 SEEN = 2000
 """Rows whose presence is written down together."""
+MAX_TOKEN = 256 * 1024
 SHARE_AFTER = 200
 """Rows read before the share of quarantined ones may stop a dataset in the middle."""
 
@@ -268,6 +269,8 @@ class Pass:
                 generation=generation, status=status, now=self.desk.now, signer=self.desk.signer(),
             )  # fmt: skip
         except Unprocessable:
+            token = ""
+        if not token or len(token) > MAX_TOKEN:  # one huge row must not block everybody's batch
             self._quarantine(job.ref, job.key, (Finding("too_large"),))
             return
         old = entry if entry is not None and entry.state == "current" else None
