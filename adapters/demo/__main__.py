@@ -18,11 +18,13 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
+
 from adapters.demo import folder as folders
 from adapters.demo import people_at_pages as pages
 from adapters.demo import play
 from adapters.demo.browser import Browser
-from adapters.demo.processes import ChildFailed, Children, end_politely, free_port
+from adapters.demo.processes import ChildFailed, Children, DemoEnds, end_politely, free_port
 from adapters.demo.stores import STORES
 from adapters.demo.telling import Surprise, Teller, surprise
 from adapters.demo.world import World, environment, read_stores, resync, start_hub, write_stores
@@ -156,9 +158,9 @@ def _stay(world: World, hub: subprocess.Popen[str]) -> None:
 
 
 def _faces(world: World) -> None:
-    with suppress(ChildFailed, Surprise, RuntimeError, ValueError):
+    with suppress(ChildFailed, Surprise, DemoEnds, ValueError):
         for slug in STORES:
-            world.agent(slug, "faces")
+            world.agent(slug, "faces", calmly=True)
 
 
 def _addresses(world: World) -> None:
@@ -177,12 +179,11 @@ def _addresses(world: World) -> None:
     parent = pages.person_key(world.written.family("school"))
     console.print()
     console.rule("[bold]打开看看[/bold]  Open these, one click to sign in", align="left")
-    console.print(f"  {'首页 home':<24} {world.url}/")
-    console.print(f"  {'家长 the parent':<24} {world.url}/login?as={parent}&next=/wallet")
-    for label, rest in officers:
-        console.print(f"  {label:<24} {world.url}/login?as={rest}")
-    console.print(f"  {'任何人核验 anybody':<24} {world.url}/verify")
-    console.print(f"  {'接口文档 API':<24} {world.url}/openapi.json")
+    places = [("首页 home", "/"), ("家长 the parent", f"/login?as={parent}&next=/wallet")]
+    places += [(label, f"/login?as={rest}") for label, rest in officers]
+    places += [("任何人核验 anybody", "/verify"), ("接口描述 API", "/openapi.json")]
+    for label, path in places:
+        console.print(f"  {label}{' ' * (28 - cell_len(label))}{world.url}{path}", soft_wrap=True)
     console.print(f"\n  数据 data: {world.folder}    停止 stop: Ctrl-C\n")
 
 

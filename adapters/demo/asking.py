@@ -31,7 +31,9 @@ class Bureau:
     def __init__(self, world: World, slug: str = "dg-edu") -> None:
         found = configuration.load(world.office(slug) / "agent.yaml", environment={"YIMEN_HUB": world.url})
         self.keyring = Keyring(Path(found.agent.keys), world.passphrase(slug))
-        self.client = VerifierClient(world.url, slug, lambda: self.keyring.active("client", now()))
+        self.client = VerifierClient(
+            world.url, slug, lambda: self.keyring.active("client", now()), sleep=world.children.pause
+        )
         self.slug = slug
 
     def __enter__(self) -> Self:

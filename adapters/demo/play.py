@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -16,7 +16,7 @@ from adapters.demo.story import Stage
 from adapters.demo.telling import expect
 from adapters.demo.world import World
 
-TOGETHER = 2
+LANES = 2
 
 
 def everything(world: World, *, families: int, brief: bool) -> tuple[subprocess.Popen[str], dict[str, Any]]:
@@ -94,10 +94,10 @@ def _faces(stage: Stage, departments: Sequence[str]) -> None:
     wallet = stage.parent.open("/wallet")
     ids = [link.rpartition("/")[2] for link in wallet.links_to("/wallet/") if not link.endswith("/face.pdf")]
     made = 0
-    with ThreadPoolExecutor(TOGETHER) as pool:
-        for answer in pool.map(lambda slug: stage.world.agent(slug, "faces", *ids), departments):
-            expect(not answer["refused"], f"证面做不出来：{answer['refused']}", "a face could not be made")
-            made += int(answer["made"])
+    work = [partial(stage.world.agent, slug, "faces", *ids) for slug in departments]
+    for answer in stage.world.children.together(work):
+        expect(not answer["refused"], f"证面做不出来：{answer['refused']}", "a face could not be made")
+        made += int(answer["made"])
     expect(made > 0, "没有做出证面", "no face was made")
     stage.teller.good(
         f"部门代理做好 {made} 份证面 PDF（生僻字在内），平台只核对、不盖章",
@@ -119,9 +119,8 @@ def _others(world: World, item: Mapping[str, Any], families: Sequence[Family]) -
                     done.append(asking.whole_round(world, bureau, item, family))
                     bar.done()
 
-        with ThreadPoolExecutor(TOGETHER) as pool:
-            for _ in pool.map(lane, [families[n::TOGETHER] for n in range(TOGETHER)]):
-                pass
+        for _ in world.children.together([partial(lane, families[n::LANES]) for n in range(LANES)]):
+            pass
     totals = sorted((float(one.score["total"]) for one in done), reverse=True)
     middle = sorted(one.verify_seconds * 1000 for one in done)[len(done) // 2]
     world.teller.good(

@@ -13,10 +13,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import IO, Self
+from typing import IO, Self, TypeVar
+
+T = TypeVar("T")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 GRACE = 8.0
@@ -33,8 +36,17 @@ class ChildFailed(Exception):
         self.tail = tail
 
 
-def _die_with_parent() -> None:
-    """In the child, before it becomes the command: ask Linux to end it when the demo is gone."""
+class DemoEnds(Exception):
+    """The demo is being left: nothing is started any more."""
+
+
+def _begin_calmly() -> None:
+    os.nice(15)
+    _begin()
+
+
+def _begin() -> None:
+    """In the child, before it becomes the command: ask Linux to end it when the demo is gone. Imports nothing."""
     if _LIBC is not None:
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -78,9 +90,12 @@ class Children:
         sent: str | None = None,
         seconds: float = 300,
         codes: Sequence[int] = (0,),
+        calmly: bool = False,
     ) -> str:
-        """Run a command to its end and give its standard output. Raises `ChildFailed`."""
-        child = self._start(arguments, environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        """Run a command to its end and give what it printed; `calmly` lets others go first. Raises `ChildFailed`."""
+        child = self._start(
+            arguments, environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, calmly=calmly
+        )
         try:
             out, err = child.communicate(sent or "", timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -98,6 +113,26 @@ class Children:
         stream = os.fdopen(os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), "a", encoding="utf-8")
         with stream:
             return self._start(arguments, None, stdout=stream, stderr=subprocess.STDOUT)
+
+    def together(self, work: Sequence[Callable[[], T]], *, at_once: int = 2) -> Iterator[T]:
+        """Do all work in threads, a few at a time; results as they come. The first failure (or Ctrl-C) ends every
+        child, so that nobody waits for work that is no longer wanted."""
+        with ThreadPoolExecutor(at_once) as pool:
+            waiting = [pool.submit(one) for one in work]
+            try:
+                for one in as_completed(waiting):
+                    yield one.result()
+            except BaseException:
+                for one in waiting:
+                    one.cancel()
+                self.stop()
+                raise
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, for clients that try again; `DemoEnds` when there is nothing left to wait for."""
+        if self._closed:
+            raise DemoEnds
+        time.sleep(seconds)
 
     def stop(self) -> None:
         """End every group: asked first, forced after a few seconds. Nothing can be started afterwards."""
@@ -121,10 +156,11 @@ class Children:
         *,
         stdout: int | IO[str],
         stderr: int,
+        calmly: bool = False,
     ) -> subprocess.Popen[str]:
         with self._lock:
             if self._closed:
-                raise RuntimeError("the demo is ending")
+                raise DemoEnds
             child = subprocess.Popen(  # noqa: S603  (our own commands)
                 list(arguments),
                 env={**self._environment, **(environment or {})},
@@ -135,7 +171,7 @@ class Children:
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # one call into libc, looked up beforehand
+                preexec_fn=_begin_calmly if calmly else _begin,
             )
             self._running.add(child)
             return child

@@ -45,14 +45,15 @@ def materials(teller: Teller, world: World, item: Mapping[str, Any], told: Told)
         f"{scored:.0f} ms, measured here; the parent made no trip.",
     )
     teller.note(
-        f"{days} 个工作日是法定时限的合计，是上限，不是平均；其中计生 10 天、公安 15 天有出处，"
-        f"标 {MARK} 的趟数和分摊未核实。",
+        f"{days} 个工作日是法定时限的合计，是上限，不是平均；其中计生 10 天、公安合计 15 天有出处，"
+        f"其余怎样分摊以及跑几趟没有核实（标 {MARK}）。",
         f"{days} working days were the legal limit in all, not a mean; 10 (family planning) and 15 (public security) "
-        f"are sourced, what is marked {MARK} is not confirmed.",
+        f"are sourced; how the rest divides, and the trips, are not confirmed ({MARK}).",
     )
     teller.note(
-        "机器用时不包括工作人员审核、决定的时间，也不包括家长考虑的时间。",
-        "Machine time does not include the time officers take to decide, nor the parent's time to think.",
+        "机器用时不包括工作人员审核、决定的时间，也不包括家长考虑的时间。“签发登记”是部门代理同步时每份证照的平均用时。",
+        "Machine time does not include the time officers take to decide, nor the parent's time to think. "
+        "“Signed” is the mean for one certificate in its department's sync.",
     )
     return {"days_before": days, "trips_before": trips, "materials": len(item["materials"])}
 

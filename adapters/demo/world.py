@@ -11,10 +11,10 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,6 @@ from adapters.demo.processes import CHECKOUT, Children
 from adapters.demo.telling import Teller, surprise
 from hub.formats.identifiers import credit_check_character
 
-TOGETHER = 2
-"""Agents and commands that run at the same time."""
 PATIENCE = 60.0
 RUNS_THE_HUB = ("dg-data", "东莞市政务服务数据管理局", "Government Services and Data Bureau")
 AUDITS = ("dg-audit", "东莞市审计局", "Audit Bureau")
@@ -79,13 +77,16 @@ class World:
         found: dict[str, Any] = json.loads(said.splitlines()[-1])
         return found
 
-    def agent(self, slug: str, verb: str, *arguments: str, sent: str = "") -> dict[str, Any]:
+    def agent(
+        self, slug: str, verb: str, *arguments: str, sent: str = "", calmly: bool = False
+    ) -> dict[str, Any]:
         """Run one department's agent to its end, as a process with its own passphrase and folder."""
         command = [sys.executable, "-m", "adapters.demo.agents", verb, str(self.office(slug) / "agent.yaml")]
         secret = {PASSPHRASE: self.passphrase(slug), "YIMEN_HUB": self.url}
         said = self.children.run(
-            f"{slug}: {verb}", [*command, *arguments], environment=secret, sent=sent, codes=(0, 1)
-        )
+            f"{slug}: {verb}", [*command, *arguments], environment=secret, sent=sent, seconds=3600, codes=(0, 1),
+            calmly=calmly,
+        )  # fmt: skip
         found: dict[str, Any] = json.loads(said.splitlines()[-1]) if said.strip() else {}
         if "code" in found:
             surprise(f"{slug} 的代理报错：{found['zh']}（{found['code']}）", f"{slug}: {found['en']}")
@@ -187,7 +188,7 @@ def enrol_and_sync(world: World) -> None:
         return slug
 
     with world.teller.bar("各部门登记密钥并同步", "departments enrol and sync", len(stores.STORES)) as bar:
-        for slug in _together([(one, (slug,)) for slug in stores.STORES]):
+        for slug in world.children.together([partial(one, slug) for slug in stores.STORES]):
             report = world.synced[slug]
             if report.get("faults"):
                 surprise(f"{slug} 同步出错：{report['faults']}", f"{slug} could not sync")
@@ -202,7 +203,7 @@ def resync(world: World) -> int:
     """Every agent syncs once more; gives the number of certificates that stand."""
     with world.teller.bar("各部门再次同步", "departments sync again", len(stores.STORES)) as bar:
         standing = 0
-        for report in _together([(world.agent, (slug, "sync")) for slug in stores.STORES]):
+        for report in world.children.together([partial(world.agent, slug, "sync") for slug in stores.STORES]):
             standing += int(report["standing"])
             bar.done()
     return standing
@@ -231,19 +232,6 @@ def write_people(world: World) -> None:
         os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8"
     ) as stream:
         json.dump(people, stream, ensure_ascii=False, indent=1)
-
-
-def _together(work: Sequence[tuple[Any, tuple[Any, ...]]]) -> Iterator[Any]:
-    """Do all work, a few at a time; results as they come. The first failure stops what has not begun."""
-    with ThreadPoolExecutor(TOGETHER) as pool:
-        waiting = [pool.submit(function, *arguments) for function, arguments in work]
-        try:
-            for one in as_completed(waiting):
-                yield one.result()
-        except BaseException:
-            for one in waiting:
-                one.cancel()
-            raise
 
 
 def database() -> str:

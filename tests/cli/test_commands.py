@@ -221,3 +221,19 @@ def test_a_second_hub_on_one_sqlite_is_refused(serving, yimen):
     second = yimen("serve", "--port", str(free_port()))
     assert second.code == 1
     assert "hub.already_serving" in second.err
+
+
+def test_departments_come_from_a_list_all_or_none(started):
+    Path("offices.csv").write_text(
+        f"slug,uscc,name_zh,name_en\ndg-edu,{credit(7)},教育局,Education\ndg-ps,{credit(8)},公安局,Police\n"
+    )
+    assert started("department", "import", "offices.csv", "--json").json["departments"] == ["dg-edu", "dg-ps"]
+    both = ("--made-by", "root", "--approved-by", "dg-gov/second")
+    made = started("department", "enrol-code", "dg-edu", "dg-ps", *both, "--json").json["codes"]
+    assert [one["department"] for one in made] == ["dg-edu", "dg-ps"]
+    assert len({one["code"] for one in made}) == 2
+    Path("more.csv").write_text(
+        f"slug,uscc,name_zh,name_en\ndg-tax,{credit(9)},税务局,Tax\ndg-edu,{credit(10)},教育局,Education\n"
+    )
+    assert started("department", "import", "more.csv", "--json").json["error"]["code"] == "department.exists"
+    assert len(started("department", "list", "--json").json["departments"]) == 3

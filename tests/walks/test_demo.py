@@ -76,12 +76,29 @@ def expect_whole(summary: dict, *, families: int) -> None:
     assert summary["ledger_size"] > summary["registered"]
 
 
-def test_the_story_on_sqlite(tmp_path: Path) -> None:
-    summary = check(tmp_path, "--families", "6")
+def test_the_story_on_sqlite_then_a_second_start_then_a_damaged_ledger(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    summary = check(tmp_path, "--families", "6", "--data", str(folder), "--port", "0")
     expect_whole(summary, families=6)
     assert summary["database"] == "sqlite"
-    assert list(tmp_path.iterdir()) == []
+    again = check(tmp_path, "--data", str(folder))
+    assert again["reused"] is True
+    assert {name: again[name] for name in ("certificates", "score", "accesses")} == {
+        name: summary[name] for name in ("certificates", "score", "accesses")
+    }
+    tile = next(path for path in sorted((folder / "hub" / "blobs").rglob("*")) if is_leaf_tile(path))
+    tile.chmod(0o600)
+    tile.write_bytes(tile.read_bytes()[:-1] + b"?")
+    demo = start("--check", "--data", str(folder), folder=tmp_path)
+    out, _ = demo.communicate(timeout=300)
+    assert demo.returncode == 1
+    assert json.loads(out)["ok"] is False
     assert processes_of(tmp_path) == []
+
+
+def is_leaf_tile(path: Path) -> bool:
+    """Whether this blob is a full tile of leaf hashes."""
+    return path.is_file() and path.as_posix().endswith("tile/0/000")
 
 
 def test_the_story_on_postgresql(tmp_path: Path, request: pytest.FixtureRequest) -> None:
@@ -93,6 +110,7 @@ def test_the_story_on_postgresql(tmp_path: Path, request: pytest.FixtureRequest)
     summary = check(tmp_path, "--families", "3", YIMEN_DATABASE_URL=server.url("demo_story", "postgresql"))
     expect_whole(summary, families=3)
     assert summary["database"] == "postgresql"
+    assert list(tmp_path.iterdir()) == []
     assert processes_of(tmp_path) == []
 
 
