@@ -36,6 +36,7 @@ from hub.consent.model import Grant, grants
 from hub.consent.token import sign_token
 from hub.formats import authorization, dpop
 from hub.ledger.create import create
+from hub.ledger.sequence import Sequencer
 from hub.main import build
 from hub.web.deps import Hub
 
@@ -60,6 +61,15 @@ class Stage(World):
             await create(
                 tx, blobs=self.hub.blobs, origin=self.settings.origin, signer=self.hub.signer("ledger")
             )
+
+    async def publish(self) -> None:
+        """Sequence and publish every leaf that waits, while no server does it."""
+        sequencer = Sequencer(
+            self.db, self.hub.blobs, origin=self.settings.origin, signer=self.hub.signer("ledger")
+        )
+        await sequencer.take_office()
+        while (await sequencer.step()).added:
+            pass
 
     # --- what departments send ---
 

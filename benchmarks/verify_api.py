@@ -119,6 +119,7 @@ async def _people(made: Stage, people: int, rows: int) -> tuple[list[list[Grant]
             await made.certificate("property", *holders, **CLAIMS)
             granted.append((await made.grant(owner, ["property"], fields={"property": FIELDS}))[1])
         await made.never_used_up()
+        await made.publish()
         await _more_rows(made, rows)
         return granted, await stage.durability(made)
 
