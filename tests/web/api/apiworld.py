@@ -26,10 +26,19 @@ from keys.signer import LocalSigner
 ASSERTION = authorization.ASSERTION_TYPE
 
 
+def own_keys(folder: Path) -> Keyring:
+    """The hub's own keys, as `yimen init` makes them, valid from the day at which test clocks stand."""
+    made = Keyring(folder, "a passphrase for tests")
+    for purpose, alg in (("token", "ES256"), ("receipt", "ES256"), ("ledger", "EdDSA")):
+        made.create(purpose, alg=alg, not_before=FixedClock()())
+    made.secret("pairwise")
+    return made
+
+
 class ApiWorld(World):
     """The world of `world.py`, with HTTP doors in front of it."""
 
-    def __init__(self, database: str, clock: FixedClock, folder: Path) -> None:
+    def __init__(self, database: str, clock: FixedClock, folder: Path, keyring: Keyring) -> None:
         super().__init__(database, clock)
         self.settings = Settings(
             public_url=AUDIENCE,
@@ -38,9 +47,7 @@ class ApiWorld(World):
             ledger_origin="hub.example/ledger",
         )
         self.blobs = FileBlobs(self.settings.blobs_dir)
-        self.keyring = Keyring(self.settings.keyring_dir, "a passphrase for tests")
-        for purpose, alg in (("token", "ES256"), ("receipt", "ES256"), ("ledger", "EdDSA")):
-            self.keyring.create(purpose, alg=alg, not_before=clock())
+        self.keyring = keyring
         self.hub = Hub(
             settings=self.settings,
             clock=clock,

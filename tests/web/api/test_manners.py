@@ -3,7 +3,6 @@
 import json
 import logging
 
-import pytest
 import sqlalchemy as sa
 import structlog
 from jsonschema import Draft202012Validator
@@ -107,8 +106,12 @@ async def test_what_can_no_longer_be_replayed_is_thrown_away_and_nothing_else(wo
     assert await held() == (0, 0)
 
 
-@pytest.mark.parametrize("path", ["/v1/keys", "/v1/status-lists/reserve", "/v1/certificates", "/v1/cases"])
-async def test_a_stranger_cannot_make_the_hub_read_a_large_body(world, path):
+async def test_a_stranger_cannot_make_the_hub_read_a_large_body(world):
+    for path in ("/v1/keys", "/v1/status-lists/reserve", "/v1/certificates", "/v1/cases"):
+        await _refuses_before_reading(world, path)
+
+
+async def _refuses_before_reading(world, path):
     read = 0
 
     async def endless():

@@ -1,5 +1,5 @@
-import pytest
 import sqlalchemy as sa
+from web.api.apiworld import ApiWorld, own_keys
 
 from hub.formats.note import parse
 from hub.formats.sdjwt import parse as parse_sd_jwt
@@ -63,33 +63,33 @@ async def test_checkpoint_tiles_and_proofs_are_what_the_ledger_says(world, degre
     assert (await world.http.get(f"/v1/consistency/1/{size}")).json()["path"]
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/tile/0/x001/000", 404),
-        ("/tile/0/1", 400),
-        ("/tile/../../etc/passwd", 404),
-        ("/tile/0/000.p/999", 400),
-        ("/v1/proofs/abc", 400),
-        ("/v1/proofs/" + "0" * 64, 404),
-        ("/v1/proofs/" + "A" * 64, 400),
-        ("/v1/status-lists/none", 404),
-        ("/v1/status-lists/..%2f..", 404),
-        ("/v1/status-lists/x?time=yesterday", 400),
-        ("/v1/consistency/a/b", 400),
-        ("/v1/consistency/5/99999", 422),
-        ("/v1/certificates", 405),
-    ],
-)
-async def test_addresses_that_lead_nowhere_are_told_as_problems(world, path, status):
+NOWHERE = [
+    ("/tile/0/x001/000", 404),
+    ("/tile/0/1", 400),
+    ("/tile/../../etc/passwd", 404),
+    ("/tile/0/000.p/999", 400),
+    ("/v1/proofs/abc", 400),
+    ("/v1/proofs/" + "0" * 64, 404),
+    ("/v1/proofs/" + "A" * 64, 400),
+    ("/v1/status-lists/none", 404),
+    ("/v1/status-lists/..%2f..", 404),
+    ("/v1/status-lists/x?time=yesterday", 400),
+    ("/v1/consistency/a/b", 400),
+    ("/v1/consistency/5/99999", 422),
+    ("/v1/certificates", 405),
+]
+
+
+async def test_addresses_that_lead_nowhere_are_told_as_problems(world):
     await world.publish()
-    answer = await world.http.get(path)
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    told = answer.json()
-    assert told["status"] == status
-    assert told["request_id"] == answer.headers["x-request-id"]
-    assert {"type", "title", "detail", "code", "zh", "en", "next"} <= set(told)
+    for path, status in NOWHERE:
+        answer = await world.http.get(path)
+        assert answer.status_code == status, path
+        assert answer.headers["content-type"] == "application/problem+json"
+        told = answer.json()
+        assert told["status"] == status
+        assert told["request_id"] == answer.headers["x-request-id"]
+        assert {"type", "title", "detail", "code", "zh", "en", "next"} <= set(told)
 
 
 async def test_a_certificate_holds_offline_by_the_trust_bundle_alone(world, degree):
@@ -114,7 +114,9 @@ async def test_a_certificate_holds_offline_by_the_trust_bundle_alone(world, degr
     assert registered.certificate
 
 
-async def test_health_says_nothing_and_readiness_says_why_not(world):
+async def test_health_says_nothing_and_readiness_says_why_not(sqlite_database, clock, tmp_path):
+    world = ApiWorld(sqlite_database, clock, tmp_path, own_keys(tmp_path / "keys"))
+    await world.begin()
     assert (await world.http.get("/healthz")).json() == {"status": "ok"}
     assert (await world.http.get("/readyz")).json() == {"status": "ready"}
     kid = world.hub.signer("receipt").kid
@@ -122,6 +124,7 @@ async def test_health_says_nothing_and_readiness_says_why_not(world):
     answer = await world.http.get("/readyz")
     assert (answer.status_code, answer.json()["code"]) == (503, "hub.not_ready")
     assert answer.headers["retry-after"]
+    await world.close()
 
 
 async def test_a_fault_inside_tells_its_number_and_nothing_else(world, monkeypatch):
