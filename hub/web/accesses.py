@@ -27,7 +27,8 @@ async def accesses_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
         family = await children(view, visit)
         child = next((c for c in family if query.get("of") == str(c.number)), None)
         subject_id = child.subject_id if child else visit.subject_id
-        before = int(query["before"]) if query.get("before", "").isdecimal() else None
+        number = query.get("before", "")
+        before = int(number) if number.isdecimal() and len(number) < 10 else None
         rows = await history.of_subject(view, subject_id=subject_id, before_seq=before, limit=ROWS)
         broken = any(row.gap for row in rows) or await history.newest_missing(view, subject_id=subject_id)
         grants = await grants_of(view, subject_id=subject_id)

@@ -98,6 +98,7 @@ async def _proof(visit: Visit, access: Access) -> dict[str, object]:
 
 def _day(value: str) -> date | None:
     try:
-        return date.fromisoformat(value)
+        found = date.fromisoformat(value)
     except ValueError:
         return None
+    return found if 1990 <= found.year <= 2200 else None

@@ -6,6 +6,7 @@ signed in (double submit). The cookies are HttpOnly, SameSite=Lax, and `__Host-`
 """
 
 import hmac
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actor import PUBLIC, Actor, ActorKind
-from hub.errors import Forbidden, HubError, Malformed, TooLarge, Unauthenticated
+from hub.errors import Forbidden, HubError, Malformed, NotFound, TooLarge, Unauthenticated
 from hub.formats.masking import mask_name
 from hub.ledger.model import head
 from hub.registry import departments, sessions, subjects
@@ -32,6 +33,8 @@ Language = Literal["zh-CN", "en"]
 
 FORM_BYTES = 64 * 1024
 YEAR = 365 * 24 * 3600
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _CITIZEN_MENU = (
     ("/wallet", "我的证照", "My certificates"),
@@ -151,6 +154,7 @@ def drop_cookie(response: Response, hub: Hub, name: str) -> None:
 
 async def visit_of(request: Request) -> Visit:
     """The visit of this request, with its session if a living one came along."""
+    _check_address(request)
     visit = bare_visit(request)
     hub = visit.hub
     token = request.cookies.get(cookie_name(hub, "session"))
@@ -167,6 +171,14 @@ async def visit_of(request: Request) -> Visit:
         async with hub.tx(visit.actor) as tx:
             await sessions.touch(tx, token=token)
     return visit
+
+
+def _check_address(request: Request) -> None:
+    """Ids in our addresses are random tokens and numbers: anything else is nobody's, and reaches no database."""
+    if not all(_TOKEN.fullmatch(str(value)) for value in request.path_params.values()):
+        raise NotFound("page.unknown", "没有这个页面。", "There is no such page.")
+    if not all(value.isprintable() and len(value) <= 400 for value in request.query_params.values()):
+        raise Malformed("page.query", "网址里有看不懂的内容。", "The address contains something unreadable.")
 
 
 async def _name(view: View, actor: Actor, lang: Language) -> str:
@@ -221,7 +233,7 @@ async def posted(visit: Visit, *, max_bytes: int = FORM_BYTES) -> "Form":
     request = visit.request
     _check_origin(visit)  # 1
     length = request.headers.get("content-length", "")
-    if not length.isdigit():
+    if not (length.isascii() and length.isdecimal() and len(length) < 13):
         raise Malformed("form.length_missing", "提交的内容没有标明长度。", "The form does not say how long it is.")
     if int(length) > max_bytes:  # 2
         raise TooLarge(

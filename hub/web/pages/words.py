@@ -229,14 +229,20 @@ def claim_names(kind: CertificateType, paths: Iterable[Sequence[str | int | None
     return list(dict.fromkeys([*names, *(kind.claim_label(path, lang) for path in first)]))
 
 
-def disclosed(kind: CertificateType, claims: Mapping[str, Any], lang: str) -> list[tuple[str, str]]:
-    """What a verifier was shown, line by line: holders first, then the type's claims in the order of its file."""
+def disclosed(
+    kind: CertificateType, claims: Mapping[str, Any], lang: str, *, hide_ids: bool = False
+) -> list[tuple[str, str]]:
+    """What a verifier was shown, line by line: holders first, then the type's claims in the order of its file.
+
+    `hide_ids` masks identity numbers: a screen at a counter is read by more people than the one before it.
+    """
     lines = []
     for holder in claims.get("holders", []):
         for name in ("name", "id_type", "id_no", "role"):
             if name in holder:
                 path = ("holders", None, name)
-                lines.append((kind.claim_label(path, lang), claim_value(kind, path, holder[name], lang)))
+                shown = masked if hide_ids and name == "id_no" else claim_value
+                lines.append((kind.claim_label(path, lang), shown(kind, path, holder[name], lang)))
     for info in kind.claims:
         if len(info.path) == 1 and info.path[0] in claims:
             value = claim_value(kind, info.path, claims[str(info.path[0])], lang)

@@ -69,6 +69,7 @@ async def test_a_case_is_verified_and_scored_line_by_line(family: Family) -> Non
     assert await count(family.hub, accesses) > before
     assert "可采信 3 份" in verdict.text
     assert "陈䶮安" in verdict.text
+    assert family.parent.id_no not in verdict.root.text_content(), "masked on a screen that others can see"
     checks = verdict.root.xpath("//section[.//h2='学历学位证书']//ol[@class='checks']/li")
     assert len(checks) == 10
     after = await count(family.hub, accesses)
