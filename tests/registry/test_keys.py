@@ -146,7 +146,8 @@ async def test_a_proof_for_anything_else_is_refused(open_tx, clock):
     for change in WRONG:
         proof = key_proof(signer, clock=clock, **{**said, **change})
         with pytest.raises(Malformed, match=r"key\.proof"):
-            right = key_proof(signer, clock=clock, **said)
+            await enrol(open_tx, code, [{"purpose": "client", "jwk": signer.public.jwk, "proof": proof}])
+    right = key_proof(signer, clock=clock, **said)
     await enrol(open_tx, code, [{"purpose": "client", "jwk": signer.public.jwk, "proof": right}])
 
 
