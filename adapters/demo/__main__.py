@@ -71,7 +71,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--check", action="store_true", help="无界面自检，最后一行是 JSON。 Headless check.")
     parser.add_argument("--reset", action="store_true", help="清空后重来。 Start anew.")
-    parser.add_argument("--port", type=int, default=PORT, help="端口。 Port of the hub.")
+    parser.add_argument(
+        "--port", type=int, help="端口，默认 8000。 Port of the hub; any free one for --check."
+    )
     parser.add_argument("--data", type=Path, help="数据目录。 Data folder (./data/demo).")
     parser.add_argument(
         "--families", type=int, default=40, help="核验评分的家庭数，1 到 40。 Families that are scored."
@@ -94,7 +96,8 @@ def _run(options: argparse.Namespace, place: Path, teller: Teller) -> dict[str, 
             if known and not options.reset:
                 teller.note("上一次没有讲完，从头开始。", "The last start did not finish; starting anew.")
             folders.empty(place)
-        port = free_port(int(known["port"]) if again else options.port)
+        usual = 0 if options.check else PORT
+        port = free_port(int(known["port"]) if again else usual if options.port is None else options.port)
         if again and port != int(known["port"]):
             surprise(
                 f"上次用的端口 {known['port']} 被占用；签发的证照里写着这个地址，不能换。请释放端口，或用 --reset 重来",

@@ -3,12 +3,13 @@
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from adapters import certtypes
 from adapters.agent import Agent
 from adapters.answers import Registration
+from adapters.certtypes import CertificateType
 from adapters.demo import asking, stores
 from adapters.demo import people_at_pages as pages
 from adapters.demo.asking import Bureau
@@ -190,11 +191,26 @@ def _refused(name: str, bureau: Bureau, token: str, ask: list[dict[str, Any]], c
 
 
 def _degree(stage: Stage, department: str, signer: Signer, status: tuple[str, int]) -> str:
-    """A degree that says what a real one would, signed with whatever key is given."""
     kind = certtypes.from_document(stage.bureau.client.type_document("degree"))
     person = stage.family.parent.person
+    issuer = issuer_url(stage.world.url, department)
+    return signed_degree(
+        kind, (person.name, person.id_no), issuer=issuer, signer=signer, status=status, now=now()
+    )
+
+
+def signed_degree(
+    kind: CertificateType,
+    person: tuple[str, str],
+    *,
+    issuer: str,
+    signer: Signer,
+    status: tuple[str, int],
+    now: datetime,
+) -> str:
+    """A degree for (name, resident number) that says what a real one would, signed with whatever key is given."""
     mapped = Mapped(
-        holders=({"role": "owner", "name": person.name, "id_type": "111", "id_no": person.id_no},),
+        holders=({"role": "owner", "name": person[0], "id_type": "111", "id_no": person[1]},),
         claims={
             "number": "9999942010999999",
             "education_level": "postgraduate",
@@ -205,9 +221,5 @@ def _degree(stage: Stage, department: str, signer: Signer, status: tuple[str, in
         valid_from=None,
         valid_until=None,
         as_of=None,
-        notes=(),
     )
-    issuer = issuer_url(stage.world.url, department)
-    return sign_certificate(
-        mapped, kind, issuer=issuer, generation=1, status=status, now=now(), signer=signer
-    )
+    return sign_certificate(mapped, kind, issuer=issuer, generation=1, status=status, now=now, signer=signer)

@@ -106,6 +106,7 @@ def environment(folder: Path, url: str, port: int) -> dict[str, str]:
         "YIMEN_LOG_LEVEL": "warning",
         "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
         "COLUMNS": "120",
     }
 
