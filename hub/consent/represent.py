@@ -87,6 +87,30 @@ async def prove_guardian(
     return Guardianship(guardian, child, held.certificate.public_id)
 
 
+async def record_refusal(
+    tx: Tx, *, child: UUID, department: str, item_code: str, case_id: str, reason: str
+) -> None:
+    """Record that consent for a child was refused to somebody: the child's people see who was asked for what.
+
+    In a transaction of its own: the refusal itself undid the one in which it was found.
+    """
+    await record(
+        tx,
+        [
+            Look(
+                subject_id=child,
+                department=department,
+                item_code=item_code,
+                case_id=case_id,
+                purpose="prove-guardian",
+                basis=Basis.GUARDIAN,
+                outcome=Outcome.REFUSED,
+                reason=reason,
+            )
+        ],
+    )
+
+
 async def children_of(view: View, *, guardian: UUID) -> list[UUID]:
     """The people for whom this person is named as a parent in a current certificate (their wallets to show)."""
     found: list[UUID] = []

@@ -34,12 +34,13 @@ from hub.paper.model import WORDS, Inspection
 from hub.paper.model import Outcome as Read
 from hub.registry import departments
 from hub.registry.departments import Department
-from hub.registry.keys import key_at
+from hub.registry.keys import find_key, key_at
 from hub.registry.model import KeyPurpose
 from hub.registry.types import CertificateType
 from hub.store.blobs import Blobs
 from hub.store.tx import View
 from hub.verification.model import CheckResult
+from hub.verification.verify import signed_claims
 
 
 class Answer(StrEnum):
@@ -246,9 +247,17 @@ async def landing(view: View, *, public_id: str, types: Mapping[str, Certificate
         Answer.VALID, kind=types[certificate.type_code], issued_at=certificate.iat, from_code=True
     )
     found.issuer = await departments.get(view, slug=certificate.department)
-    found.results = {
-        Part.ISSUER: CheckResult.PASSED,
-        Part.KEY: CheckResult.PASSED,
+    if certificate.department not in _kind(found).issuers:
+        return _end(found, Part.ISSUER, Answer.ISSUER_UNKNOWN)
+    found.results[Part.ISSUER] = CheckResult.PASSED
+    key = await find_key(view, department=certificate.department, kid=certificate.kid)
+    if key is None or not key.stands_at(certificate.registered_at):
+        return _end(found, Part.KEY, Answer.KEY_NOT_VALID)
+    found.results[Part.KEY] = CheckResult.PASSED
+    holders = await find.holders_of(view, certificate)
+    if signed_claims(await find.open_body(view, holders[0]), key) is None:
+        return _end(found, Part.SIGNATURE, Answer.ALTERED)
+    found.results |= {
         Part.SIGNATURE: CheckResult.PASSED,
         Part.REGISTERED: CheckResult.PASSED,
         Part.FACE: CheckResult.UNDECIDED,

@@ -10,8 +10,9 @@ from hub.certificates.find import of_holder
 from hub.clock import from_seconds
 from hub.consent import approve
 from hub.consent.approve import ConsentRequest
-from hub.consent.model import RequestState
-from hub.errors import Malformed
+from hub.consent.model import Basis, RequestState
+from hub.consent.represent import record_refusal
+from hub.errors import Forbidden, Malformed
 from hub.formats.masking import mask_name
 from hub.registry import subjects
 from hub.web.pages.render import render
@@ -57,17 +58,39 @@ async def decide(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> R
     form = await posted(visit)
     decision, hub = text(form, "decision"), visit.hub
     ticked = {value for name in ("field", "all") for value in form.texts.get(name, [])}
-    async with hub.tx(visit.actor) as tx:
-        if decision == "agree":
-            asked = await approve.show(tx, public_id=public_id, items=hub.items, types=hub.types)
-            await approve.approve(
-                tx, public_id=public_id, chosen=_chosen(asked, ticked), items=hub.items, types=hub.types
-            )
-        elif decision == "refuse":
-            await approve.refuse(tx, public_id=public_id)
-        else:
-            raise Malformed("form.field_invalid", "没有选择同意或不同意。", "Neither agree nor refuse was chosen.")
+    try:
+        async with hub.tx(visit.actor) as tx:
+            if decision == "agree":
+                asked = await approve.show(tx, public_id=public_id, items=hub.items, types=hub.types)
+                chosen = _chosen(asked, ticked)
+                await approve.approve(tx, public_id=public_id, chosen=chosen, items=hub.items, types=hub.types)
+            elif decision == "refuse":
+                await approve.refuse(tx, public_id=public_id)
+            else:
+                raise Malformed(
+                    "form.field_invalid", "没有选择同意或不同意。", "Neither agree nor refuse was chosen."
+                )
+    except Forbidden as refusal:
+        await _record_refusal(visit, public_id, refusal.code)
+        raise
     return RedirectResponse(f"/requests/{public_id}", status_code=303)
+
+
+async def _record_refusal(visit: Visit, public_id: str, reason: str) -> None:
+    """Whoever is not proved to be a guardian gets nothing, and the child's history shows the attempt."""
+    hub = visit.hub
+    async with hub.tx(visit.actor) as tx:
+        asked = await approve.show(tx, public_id=public_id, items=hub.items, types=hub.types)
+        for part in asked.parts:
+            if part.basis is Basis.GUARDIAN and reason.startswith("guardian."):
+                await record_refusal(
+                    tx,
+                    child=part.holder,
+                    department=asked.department,
+                    item_code=asked.item.code,
+                    case_id=asked.case_id,
+                    reason=reason,
+                )
 
 
 def _chosen(asked: ConsentRequest, ticked: set[str]) -> list[dict[str, list[ClaimPath]]]:

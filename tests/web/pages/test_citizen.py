@@ -2,6 +2,9 @@
 
 from web.pages.family import Family, Page
 
+from hub.access import history
+from hub.access.model import Outcome
+from hub.actor import SYSTEM
 from hub.certificates.model import StatusEvent
 from hub.consent.model import Grant
 from hub.verification.model import Ask
@@ -164,3 +167,18 @@ async def test_a_guardian_sees_who_looked_at_the_child(family: Family) -> None:
     assert "监护人同意" in child.text
     grant = child.root.xpath("//form[contains(@action, 'withdraw')]/@action")[0]
     assert "已收回" in (await browser.send(child, grant)).text
+
+
+async def test_somebody_who_is_no_guardian_gets_nothing_and_the_attempt_is_recorded(family: Family) -> None:
+    world, stranger = family.world, family.other
+    case = await world.case(stranger, family.child)
+    details = [world.detail(case, ["birth"], basis="guardian")]
+    public_id = (await world.ask("dg-edu", case, details, of=stranger)).public_id
+    browser = family.browser()
+    await browser.sign_in(subject=await world.subject(stranger))
+    page = await browser.get(f"/requests/{public_id}")
+    refused = await browser.send(page, f"/requests/{public_id}", {"decision": "agree"})
+    assert refused.status == 403
+    async with family.hub.view(SYSTEM) as view:
+        (row,) = await history.of_subject(view, subject_id=await world.subject(family.child))
+    assert (row.look.outcome, row.look.reason) == (Outcome.REFUSED, "guardian.not_proved")

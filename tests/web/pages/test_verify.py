@@ -11,12 +11,14 @@ from registry.makers import AUDIENCE
 from web.pages.family import Browser, Family, Page
 
 from hub.actor import SYSTEM
+from hub.certificates import find
 from hub.certificates.face import keep_face
 from hub.certificates.find import by_public_id
-from hub.certificates.model import StatusEvent
+from hub.certificates.model import StatusEvent, certificates
 from hub.paper import qr
 from hub.paper.read import inspect
 from hub.paper.render import Face, face_sync
+from hub.store.seal import seal
 from hub.verification import handed_in
 from hub.verification.handed_in import Answer
 from keys.signer import generate
@@ -190,3 +192,19 @@ async def test_whatever_is_dropped_gets_an_answer_of_the_list(family: Family, da
     page = await dropped(browser, data or b" ")
     assert page.status in (200, 422)
     assert "系统出了差错" not in page.text
+
+
+async def test_a_code_does_not_vouch_for_a_body_that_was_changed_in_storage(family: Family) -> None:
+    """Somebody with the database and the hub's keys puts another body in the row: the code says so."""
+    subject = await family.world.subject(family.parent)
+    token = await family.token()
+    at = token.index("~") + 20
+    forged = token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
+    async with family.hub.tx(SYSTEM) as tx:
+        (held,) = await find.of_holder(tx, subject_id=subject, type_code="degree")
+        body = seal(await find.open_key(tx, held), forged.encode(), bound_to=held.certificate.ref.id.bytes)
+        await tx.run(
+            certificates.update().where(certificates.c.id == held.certificate.ref.id).values(sealed_body=body)
+        )
+    page = await family.browser().get(f"/v/{family.degree}")
+    assert "改动" in page.text
