@@ -118,7 +118,7 @@ def test_their_presentation_with_key_binding_verifies_here():
 
 
 def test_what_they_let_through_we_refuse():
-    """The list of facts/standards.md section 2, run against the library that lets it through."""
+    """The list of standards section 2, run against the library that lets it through."""
     expired = issued_there(BASE | {"exp": NOW - 1000})
     wrong_type = issued_there(THEIRS, typ="JWT")
     without = issued_there({k: v for k, v in THEIRS.items() if k != "vct"})
