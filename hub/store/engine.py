@@ -30,12 +30,14 @@ def open_engines(url: str, *, pool_size: int = 16) -> tuple[AsyncEngine, AsyncEn
     """
     parsed = async_url(url)
     if parsed.get_backend_name() == "postgresql":
-        engine = create_async_engine(parsed, pool_size=pool_size, max_overflow=0, pool_pre_ping=True)
+        engine = create_async_engine(
+            parsed, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, hide_parameters=True
+        )
         return engine, engine
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    writer = create_async_engine(parsed, pool_size=1, max_overflow=0, pool_timeout=60)
-    reader = create_async_engine(parsed, pool_size=pool_size, max_overflow=0)
+    writer = create_async_engine(parsed, pool_size=1, max_overflow=0, pool_timeout=60, hide_parameters=True)
+    reader = create_async_engine(parsed, pool_size=pool_size, max_overflow=0, hide_parameters=True)
     _tune_sqlite(writer, "BEGIN IMMEDIATE")
     _tune_sqlite(reader, "BEGIN")
     return writer, reader

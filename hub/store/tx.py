@@ -21,6 +21,9 @@ from hub.errors import Unavailable
 from hub.store.engine import open_engines
 from hub.store.seal import Vault
 
+_LOST_A_RACE = frozenset({"40001", "40P01", "55P03"})
+"""PostgreSQL: serialization failure, deadlock detected, lock not available. All were rolled back whole."""
+
 
 class View:
     """A consistent read of the database at `now`, on behalf of `actor`."""
@@ -107,6 +110,14 @@ async def _begin(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise _unavailable() from error
+        if getattr(error.orig, "sqlstate", None) in _LOST_A_RACE:
+            raise Unavailable(
+                "store.try_again",
+                "与另一个请求同时处理同一批数据，本次未生效。",
+                "Another request worked on the same rows at the same moment; nothing of this one was kept.",
+                next_zh="请稍等片刻重试。",
+                next_en="Retry in a moment.",
+            ) from error
         raise
 
 
