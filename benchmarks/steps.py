@@ -17,6 +17,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def main() -> int:
     """Measure and print."""
     parser = arguments("steps", rounds=100)
     given = parser.parse_args()
-    structlog.configure(processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.ReturnLoggerFactory())
+    structlog.configure([structlog.processors.JSONRenderer()], logger_factory=structlog.ReturnLoggerFactory())
     logging.disable(logging.WARNING)
     report = Report("steps", {"requests": given.rounds, "people": 8, "log": "rendered, not written"})
     with stage.folder() as folder, stage.durable_postgres() as postgres:
@@ -207,7 +208,7 @@ def _wrapped(clock: Clock, report: Report) -> Iterator[None]:
 def _counted(made: stage.Stage, statements: Counter[str]) -> Iterator[None]:
     def seen(_c: Any, _cursor: Any, text: str, *_: Any) -> None:
         words = text.split()
-        table = next((after for word, after in zip(words, words[1:], strict=False)
+        table = next((after for word, after in pairwise(words)
                       if word.upper() in ("FROM", "INTO", "UPDATE")), "")  # fmt: skip
         statements[f"{words[0]} {table}"] += 1
 
