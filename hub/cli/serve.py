@@ -11,6 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from hub.cli.logs import configure
 from hub.cli.output import Json, note, tell
 from hub.config import Settings
 from hub.errors import Conflict
@@ -42,6 +43,7 @@ def serve(
     }
     settings = Settings(**given)
     _only_one(settings)
+    configure(settings.log_level)
     hub = build(settings)
     note(
         f"一门在 {settings.public_url} 启动（监听 {settings.host}:{settings.port}）",

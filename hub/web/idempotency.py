@@ -6,6 +6,7 @@ the second waits for the first to commit, and then gets its answer (409 only whe
 
 import hashlib
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -13,7 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from starlette.requests import Request
 
-from hub.errors import Conflict, Malformed, Unprocessable
+from hub.errors import Conflict, Internal, Malformed, Unprocessable
 from hub.store.model import idempotent_replies
 from hub.store.seal import seal, unseal
 from hub.store.tx import Tx
@@ -99,8 +100,7 @@ async def enter(tx: Tx, request: Request, *, caller: str, body: bytes, kept: tim
             next_zh="新的请求请换新的键。",
             next_en="Use a new key for a new request.",
         )
-    plain = unseal(tx.vault.hub_key("idempotency"), found.sealed, bound_to=_bound(caller, key))
-    return Slot(caller, key, Reply(found.status, plain, found.grant_row))
+    return Slot(caller, key, Reply(found.status, _open(tx, caller, key, found.sealed), found.grant_row))
 
 
 async def keep(tx: Tx, slot: Slot | None, *, status: int, body: bytes, grant_row: UUID | None = None) -> None:
@@ -114,6 +114,15 @@ async def keep(tx: Tx, slot: Slot | None, *, status: int, body: bytes, grant_row
         .where(table.c.caller == slot.caller, table.c.key == slot.key)
         .values(status=status, sealed=sealed, grant_row=grant_row)
     )
+
+
+def _open(tx: Tx, caller: str, key: str, sealed: bytes) -> bytes:
+    """The kept answer; also one from before the key-encryption key was changed."""
+    older = [name for name in tx.vault.keks if name != tx.vault.current_kek]
+    for kek in older:
+        with suppress(Internal):
+            return unseal(tx.vault.hub_key("idempotency", kek=kek), sealed, bound_to=_bound(caller, key))
+    return unseal(tx.vault.hub_key("idempotency"), sealed, bound_to=_bound(caller, key))
 
 
 async def forget_expired(tx: Tx) -> int:

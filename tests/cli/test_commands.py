@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import signal
@@ -199,6 +200,9 @@ def serving(yimen, monkeypatch):
             process.send_signal(signal.SIGTERM)
         out = process.communicate(timeout=30)[0].decode()
         assert "Traceback" not in out, out
+        told = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        assert all(one["level"] and one["timestamp"] for one in told)
+        assert any(one.get("route") == "/readyz" for one in told)
 
 
 def test_serve_serves_sequences_and_stops_when_told(serving):
