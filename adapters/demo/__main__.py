@@ -27,7 +27,7 @@ from adapters.demo.browser import Browser
 from adapters.demo.processes import ChildFailed, Children, DemoEnds, end_politely, free_port
 from adapters.demo.stores import STORES
 from adapters.demo.telling import Surprise, Teller, surprise
-from adapters.demo.world import World, environment, read_stores, resync, start_hub, write_stores
+from adapters.demo.world import World, await_hub, environment, launch_hub, read_stores, resync, write_stores
 from hub.errors import HubError
 from keys.errors import KeyFault
 
@@ -136,7 +136,8 @@ def _take_up(world: World, known: dict[str, Any]) -> tuple[subprocess.Popen[str]
     teller = world.teller
     teller.chapter("接着用上次的城市", "The city of the last start is reused")
     world.log_key = str(known["log_key"])
-    hub = start_hub(world)
+    hub = launch_hub(world)
+    await_hub(world, hub)
     standing = resync(world)
     report = world.yimen("ledger", "check", codes=(0, 1))
     if not report["ok"]:

@@ -62,8 +62,9 @@ def _build(world: World) -> subprocess.Popen[str]:
         "建一座城市：平台、十二个部门、四十个家庭", "A city: a hub, twelve departments, forty families"
     )
     city.initialise(world)
-    hub = city.start_hub(world)
+    hub = city.launch_hub(world)
     city.admit(world)
+    city.await_hub(world, hub)
     city.write_people(world)
     teller.good(
         f"平台在 {world.url}，它没有任何部门的私钥", "The hub runs; it holds no private key of any department"

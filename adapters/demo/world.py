@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -134,22 +135,22 @@ def read_stores(folder: Path) -> stores.Written:
     return stores.Written(place, {slug: place / slug for slug in stores.STORES}, build(day))
 
 
-def start_hub(world: World) -> subprocess.Popen[str]:
-    """`yimen serve`, and wait until it is ready. Raises `Surprise` with the end of its log."""
-    log = world.logs / "hub.log"
-    child = world.children.serve([sys.executable, "-m", "hub.cli", "serve"], log)
+def launch_hub(world: World) -> subprocess.Popen[str]:
+    """`yimen serve`; see `await_hub`."""
+    return world.children.serve([sys.executable, "-m", "hub.cli", "serve"], world.logs / "hub.log")
+
+
+def await_hub(world: World, hub: subprocess.Popen[str]) -> None:
+    """Wait until a launched hub is ready. Raises `Surprise` with the end of its log."""
     deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if child.poll() is not None:
-            break
-        try:
+    while time.monotonic() < deadline and hub.poll() is None:
+        with suppress(httpx.TransportError):
             if httpx.get(f"{world.url}/readyz", timeout=5).status_code == 200:
-                return child
-        except httpx.TransportError:
-            pass
+                return
         time.sleep(0.1)
+    log = world.logs / "hub.log"
     tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-    return surprise(f"平台没有启动，日志末尾：\n{tail}", f"the hub did not start; see {log}")
+    surprise(f"平台没有启动，日志末尾：\n{tail}", f"the hub did not start; see {log}")
 
 
 def initialise(world: World) -> None:
