@@ -16,7 +16,7 @@ from hub.clock import seconds
 from hub.errors import NotFound, Unprocessable
 from hub.registry import subjects
 from hub.registry.model import SubjectKind
-from hub.web import idempotency
+from hub.web import examples, idempotency
 from hub.web.answer import dumps, json_answer, receipt_for
 from hub.web.body import Body, read_body, request_schema
 from hub.web.caller import Caller, verifying
@@ -61,7 +61,12 @@ _CASE_EXAMPLE = {
 }
 
 
-@router.post("/v1/cases", status_code=201, openapi_extra=request_schema(NewCase, _CASE_EXAMPLE))
+@router.post(
+    "/v1/cases",
+    status_code=201,
+    openapi_extra=request_schema(NewCase, _CASE_EXAMPLE),
+    responses=examples.OPENED,
+)
 async def open_case(request: Request, caller: Verifying) -> Response:
     """Open a case at the calling department. Somebody nobody knew before is answered like anybody else."""
     hub = hub_of(request)
@@ -84,7 +89,7 @@ async def open_case(request: Request, caller: Verifying) -> Response:
     return json_answer(answer, 201)
 
 
-@router.get("/v1/cases")
+@router.get("/v1/cases", responses=examples.CASES)
 async def many_cases(
     request: Request, caller: Verifying, cursor: Annotated[str | None, Query(max_length=64)] = None
 ) -> Response:
@@ -97,7 +102,7 @@ async def many_cases(
     return json_answer(dumps({"cases": [_case(case) for case in found], "next": more}))
 
 
-@router.get("/v1/cases/{case_id}")
+@router.get("/v1/cases/{case_id}", responses=examples.CASE)
 async def one_case(case_id: str, request: Request, caller: Verifying) -> Response:
     """A case of the calling department; another's is not found."""
     async with hub_of(request).tx(caller.actor) as tx:
@@ -110,6 +115,7 @@ async def one_case(case_id: str, request: Request, caller: Verifying) -> Respons
     "/v1/cases/{case_id}/score",
     status_code=201,
     openapi_extra=request_schema(NewScore, {"disclosures": ["eyJ…~WyJ…~"], "grade_1": True}),
+    responses=examples.SCORED,
 )
 async def score(case_id: str, request: Request, caller: Verifying) -> Response:
     """Score a case by the disclosures that verification gave: each is checked again, each line is explained."""

@@ -11,7 +11,7 @@ from hub.actor import Actor, ActorKind
 from hub.clock import seconds
 from hub.registry import keys
 from hub.store.tx import Tx
-from hub.web import idempotency
+from hub.web import examples, idempotency
 from hub.web.answer import dumps, json_answer, receipt_for
 from hub.web.body import Body, read_body, request_schema
 from hub.web.caller import Caller, issuing
@@ -59,6 +59,7 @@ class Rotation(Body):
             "keys": [{"purpose": "client", "jwk": {"kty": "EC", "crv": "P-256"}, "proof": "eyJ…"}],
         },
     ),
+    responses=examples.ENROLLED,
 )
 async def enrol(slug: str, request: Request) -> Response:
     """Bring the first keys with a one-time code. Not authenticated otherwise: the code and the proofs are it."""
@@ -82,6 +83,7 @@ async def enrol(slug: str, request: Request) -> Response:
     openapi_extra=request_schema(
         Rotation, {"purpose": "certificate", "jwk": {"kty": "EC"}, "proof": "eyJ…", "previous_proof": "eyJ…"}
     ),
+    responses=examples.ENROLLED,
 )
 async def rotate(request: Request, caller: Issuing) -> Response:
     """Register the next key of one purpose."""
@@ -106,7 +108,7 @@ async def rotate(request: Request, caller: Issuing) -> Response:
     return json_answer(answer, 201)
 
 
-@router.post("/v1/keys/{kid}/retire")
+@router.post("/v1/keys/{kid}/retire", responses=examples.RETIRED)
 async def retire(kid: str, request: Request, caller: Issuing) -> Response:
     """End a key. What it signed before stays good."""
     hub = hub_of(request)

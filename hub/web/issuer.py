@@ -17,7 +17,7 @@ from hub.clock import seconds
 from hub.errors import HubError
 from hub.paper.read import MAX_PDF, inspect_in_child
 from hub.store.tx import Tx
-from hub.web import idempotency, ndjson
+from hub.web import examples, idempotency, ndjson
 from hub.web.answer import dumps, json_answer, receipt_for, request_id
 from hub.web.body import CERTIFICATE, Body, parse, read_body, read_bytes, request_schema
 from hub.web.caller import Caller, issuing
@@ -82,7 +82,10 @@ class StatusChange(Body):
 
 
 @router.post(
-    "/v1/status-lists/reserve", status_code=201, openapi_extra=request_schema(Reservation, {"count": 100})
+    "/v1/status-lists/reserve",
+    status_code=201,
+    openapi_extra=request_schema(Reservation, {"count": 100}),
+    responses=examples.RESERVED,
 )
 async def reserve(request: Request, caller: Issuing) -> Response:
     """Reserve up to 1,000 random status indices; unused ones are burned."""
@@ -102,7 +105,9 @@ async def reserve(request: Request, caller: Issuing) -> Response:
     )
 
 
-@router.put("/v1/status-lists", openapi_extra=request_schema(ListPush, {"token": "eyJ…"}))
+@router.put(
+    "/v1/status-lists", openapi_extra=request_schema(ListPush, {"token": "eyJ…"}), responses=examples.PUSHED
+)
 async def push(request: Request, caller: Issuing) -> Response:
     """Take in the next version of a list without changed entries (a first version, or a fresh signature)."""
     hub = hub_of(request)
@@ -113,7 +118,7 @@ async def push(request: Request, caller: Issuing) -> Response:
     return json_answer(dumps({"uri": head.uri, "seq": head.seq, "sha256": head.sha256}))
 
 
-@router.get("/v1/status-lists/mine")
+@router.get("/v1/status-lists/mine", responses=examples.MY_LISTS)
 async def my_lists(request: Request, caller: Issuing) -> Response:
     """All lists of the calling department, each with its current token."""
     hub = hub_of(request)
@@ -134,7 +139,10 @@ _CERTIFICATE_EXAMPLE = {
 
 
 @router.post(
-    "/v1/certificates", status_code=201, openapi_extra=request_schema(NewCertificate, _CERTIFICATE_EXAMPLE)
+    "/v1/certificates",
+    status_code=201,
+    openapi_extra=request_schema(NewCertificate, _CERTIFICATE_EXAMPLE),
+    responses=examples.REGISTERED,
 )
 async def new_certificate(request: Request, caller: Issuing) -> Response:
     """Register one certificate that the calling department signed."""
@@ -163,6 +171,7 @@ async def new_certificate(request: Request, caller: Issuing) -> Response:
             },
         }
     },
+    responses=examples.REGISTERED_LINES,
 )
 async def batch(request: Request, caller: Issuing) -> Response:
     """Register many: one JSON object a line in, one result a line out, in order. A refused line spoils no other.
@@ -192,7 +201,7 @@ async def batch(request: Request, caller: Issuing) -> Response:
     return StreamingResponse(results(), media_type=ndjson.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/v1/certificates/{certificate_id}")
+@router.get("/v1/certificates/{certificate_id}", responses=examples.STATE)
 async def certificate_state(certificate_id: str, request: Request, caller: Issuing) -> Response:
     """The state of one certificate of the calling department; another department's is not found."""
     hub = hub_of(request)
@@ -224,6 +233,7 @@ async def certificate_state(certificate_id: str, request: Request, caller: Issui
     openapi_extra=request_schema(
         StatusChange, {"event": "revoke", "reason": "issued-in-error", "status_list": "eyJ…"}
     ),
+    responses=examples.CHANGED,
 )
 async def change_status(certificate_id: str, request: Request, caller: Issuing) -> Response:
     """Revoke, suspend or reinstate, with the newly signed list, in one commit."""

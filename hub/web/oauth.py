@@ -32,6 +32,7 @@ from hub.formats.details import TYPE as DETAIL_TYPE
 from hub.ids import public_token
 from hub.registry import departments, subjects
 from hub.store.tx import Tx, View
+from hub.web import examples
 from hub.web.answer import dumps, json_answer
 from hub.web.body import bad_form, read_form
 from hub.web.caller import is_revoked, revoke, token_keys
@@ -62,7 +63,9 @@ _CLIENT = {
 
 
 @router.post(
-    "/oauth/token", openapi_extra=_form_schema(grant_type="client_credentials", scope="issue", **_CLIENT)
+    "/oauth/token",
+    openapi_extra=_form_schema(grant_type="client_credentials", scope="issue", **_CLIENT),
+    responses=examples.TOKEN,
 )
 async def token(request: Request) -> Response:
     """A token bound to the client key: the department's own (client_credentials), or by consent (CIBA)."""
@@ -173,6 +176,7 @@ _GRANTS: dict[str, _Grant] = {"client_credentials": _own_token, CIBA: _by_consen
         authorization_details='[{"type":"certificate_verification"}]',
         **_CLIENT,
     ),
+    responses=examples.ASKED,
 )
 async def bc_authorize(request: Request) -> Response:
     """Ask for the consent of a person who is not in this browser (CIBA). The person stands in the body only.
@@ -272,7 +276,9 @@ def _not_your_case() -> Forbidden:
     )
 
 
-@router.post("/oauth/introspect", openapi_extra=_form_schema(token="eyJ…", **_CLIENT))
+@router.post(
+    "/oauth/introspect", openapi_extra=_form_schema(token="eyJ…", **_CLIENT), responses=examples.INTROSPECTED
+)
 async def introspect(request: Request) -> Response:
     """What a token of the calling department is good for now (RFC 7662); inactive says nothing else."""
     hub = hub_of(request)

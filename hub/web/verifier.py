@@ -23,7 +23,7 @@ from hub.formats.authorization import AccessToken, check_access_token
 from hub.store.tx import Tx, View
 from hub.verification.model import Ask, Check, Verdict
 from hub.verification.verify import Redemption, verify
-from hub.web import idempotency, ndjson
+from hub.web import examples, idempotency, ndjson
 from hub.web.answer import dumps, json_answer, receipt_for, request_id
 from hub.web.body import Body, parse, read_body, request_schema
 from hub.web.caller import Caller, is_revoked, redeeming, token_keys, verifying
@@ -72,6 +72,7 @@ class BatchLine(Body):
     openapi_extra=request_schema(
         NewVerification, {"asks": [{"type": "degree", "fields": [["degree_level"]]}]}
     ),
+    responses=examples.VERIFIED,
 )
 async def verification(request: Request, caller: Redeeming) -> Response:
     """Use a consent token once. The Authorization header carries the consent token itself, with its DPoP proof.
@@ -113,6 +114,7 @@ async def verification(request: Request, caller: Redeeming) -> Response:
             },
         }
     },
+    responses=examples.VERIFIED_LINES,
 )
 async def batch(request: Request, caller: Verifying) -> Response:
     """Many verifications: one consent token and its asks a line, one result a line, in order.

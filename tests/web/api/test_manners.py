@@ -38,6 +38,20 @@ async def test_openapi_is_3_1_and_describes_every_operation_with_an_example_that
     assert bodies >= 14
 
 
+async def test_every_department_operation_shows_what_a_good_and_a_bad_answer_look_like(world):
+    missing = []
+    for path, method, operation in operations(world):
+        good = [one for code, one in operation["responses"].items() if code.startswith("2")]
+        shown = any("example" in body for one in good for body in one.get("content", {}).values())
+        silent = "204" in operation["responses"] or path == "/oauth/revoke"
+        if set(operation["tags"]) & {"issuers", "verifiers", "oauth"} and not (
+            shown or silent or ".well-known" in path
+        ):
+            missing.append((method, path))
+        assert "default" in operation["responses"], path
+    assert missing == []
+
+
 async def test_every_api_answer_carries_the_safe_headers_and_its_number(world, edu):
     for method, path in (
         ("GET", "/healthz"),
