@@ -79,8 +79,9 @@ class DemoProvider:
             if officer.active and officer.department in offices:
                 office = offices[officer.department]
                 roles = sorted(Role(role) for role in officer.roles)
-                zh = f"{office.name_zh} · {'、'.join(ROLE_LABELS[role][0] for role in roles)}"
-                en = f"{office.name_en} · {', '.join(ROLE_LABELS[role][1] for role in roles)}"
+                name = mask_name(officer.name)
+                zh = f"{office.name_zh} · {'、'.join(ROLE_LABELS[role][0] for role in roles)}（{name}）"
+                en = f"{office.name_en} · {', '.join(ROLE_LABELS[role][1] for role in roles)} ({name})"
                 found.append(Choice(f"officer:{officer.id}", "officer", zh, en, _start(officer)))
         return found if self.named() else found + await _grown_ups(view)
 
