@@ -19,6 +19,7 @@ from hub.errors import HubError, TooMany, Unavailable
 from keys.errors import KeyFault
 
 PASSPHRASE = "YIMEN_AGENT_PASSPHRASE"
+CODE = "YIMEN_ENROLMENT_CODE"
 app = typer.Typer(
     help="部门代理：读自己的库，签自己的证照，交给枢纽。 A department's agent.",
     no_args_is_help=True,
@@ -71,9 +72,10 @@ def init(config: ConfigPath = CONFIG) -> None:
         console.print("私钥只在本机 keys 目录。 Private keys stay in the keys folder of this machine.")
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # a code may begin with a hyphen
 def enrol(
-    code: Annotated[str, typer.Argument(help="登记码 one-time code")] = "", config: ConfigPath = CONFIG
+    code: Annotated[str, typer.Argument(envvar=CODE, help="登记码 one-time code")] = "",
+    config: ConfigPath = CONFIG,
 ) -> None:
     """用一次性登记码向枢纽登记公钥。 Register the public keys with a one-time code."""
     with _agent(config) as agent:
@@ -249,22 +251,15 @@ def quarantine(
             count = quarantining.retry(agent.state, dataset, code=code, officer=officer)
             console.print(f"✓ {count}")
             return
-        table = Table(
-            "数据集 dataset",
-            "主键 key",
-            "原因 reason",
-            "位置 place",
-            "列 column",
-            "行 rows",
-            "最近 last seen",
-        )
         for one in quarantining.listed(agent.state, dataset):
-            reason = f"{one.finding.zh} {one.finding.en}"
-            table.add_row(
-                one.dataset, one.key, reason, one.finding.where or one.finding.detail, one.finding.column,
-                str(one.rows), one.last_seen,
-            )  # fmt: skip
-        console.print(table)
+            waived = f" · 已由 {one.officer} 免于修复 waived" if one.state == "waived" else ""
+            console.print(
+                f"[{one.dataset}] {one.key or '（无主键 no key）'}{waived}", style="bold", markup=False
+            )
+            console.print(f"   {one.finding.zh} {one.finding.en}", markup=False, highlight=False)
+            place = " · ".join(filter(None, (one.finding.where, one.finding.column, one.finding.detail)))
+            told = f"   {one.finding.code} · {place} · {one.rows} 行 rows · {one.last_seen}"
+            console.print(told, style="dim", markup=False, highlight=False)
 
 
 @app.command()

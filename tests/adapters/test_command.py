@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from adapters import config, quarantine
 from adapters.agent import Agent
-from adapters.command import PASSPHRASE, app
+from adapters.command import CODE, PASSPHRASE, app
 from hub.errors import HubError
 
 ENV = {PASSPHRASE: "agent-passphrase-1", "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
@@ -52,6 +52,15 @@ def test_a_wrong_passphrase_is_told_as_such(tmp_path):
     assert "key.passphrase" in found.output + found.stderr
 
 
+def test_a_code_that_begins_with_a_hyphen_is_no_option(running_hub, config_file, monkeypatch):
+    path = config_file(agent=f'agent: {{department: dg-degree, hub: "{running_hub.url}"}}\n')
+    load = Agent.load
+    monkeypatch.setattr(
+        Agent, "load", staticmethod(lambda file, **more: load(file, **more, clock=running_hub.clock))
+    )
+    assert "enrolment.refused" in run("enrol", "-x" + "A" * 20, "-c", str(path), code=1)
+
+
 @pytest.fixture
 def enrolled(running_hub, config_file, fill, monkeypatch) -> Path:
     """A configuration whose keys the hub knows; commands run on the hub's clock."""
@@ -61,7 +70,10 @@ def enrolled(running_hub, config_file, fill, monkeypatch) -> Path:
         Agent, "load", staticmethod(lambda file, **more: load(file, **more, clock=running_hub.clock))
     )
     run("init", "-c", str(path))
-    run("enrol", running_hub.code_for("dg-degree"), "-c", str(path))
+    monkeypatch.setenv(
+        CODE, running_hub.code_for("dg-degree")
+    )  # as an argument it would be in the shell's history
+    run("enrol", "-c", str(path))
     fill(1, 30)
     return path
 
