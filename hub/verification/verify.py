@@ -292,7 +292,8 @@ def _close(tx: Tx, one: _Planned, done: dict[Step, Check]) -> tuple[Verdict, Loo
         type_code=one.ask.type_code,
         grant_id=grant.id,
         grant_public_id=grant.public_id,
-        grant_seq=grant.seq,
+        # Only a use holds the grant's row lock. What a refusal has read may be old by the time it is recorded.
+        grant_seq=grant.seq if Step.GRANT in done and done[Step.GRANT].result == "passed" else None,
     )
     return verdict, look
 
