@@ -7,6 +7,7 @@
 """
 
 import argparse
+import io
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 from rich.cells import cell_len
 
 from adapters.demo import folder as folders
@@ -38,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Play; gives the exit code."""
     options = _options(arguments)
     end_politely()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")  # Chinese in any locale
     teller = Teller(quiet=options.check)
     summary: dict[str, Any] = {"ok": False}
     code = 1
@@ -113,7 +118,7 @@ def _run(options: argparse.Namespace, place: Path, teller: Teller) -> dict[str, 
             if again:
                 hub, summary = _take_up(world, known)
             else:
-                hub, summary = play.everything(world, families=options.families, brief=options.check)
+                hub, summary = play.everything(world, families=options.families)
                 kept = {
                     "port": port,
                     "url": url,
@@ -162,9 +167,14 @@ def _stay(world: World, hub: subprocess.Popen[str]) -> None:
 
 
 def _faces(world: World) -> None:
-    with suppress(ChildFailed, Surprise, DemoEnds, ValueError):
-        for slug in STORES:
-            world.agent(slug, "faces", calmly=True)
+    """In the background: the printed faces of the story's parent first, then everybody's, letting others go first."""
+    with suppress(ChildFailed, Surprise, DemoEnds, ValueError, httpx.HTTPError):
+        with Browser(world.url) as browser:
+            pages.sign_in(browser, pages.person_key(world.written.family("school")), "/wallet")
+            mine = pages.cards(browser)
+        for wanted in (mine, []):
+            for slug in STORES:
+                world.agent(slug, "faces", *wanted, calmly=True)
 
 
 def _addresses(world: World) -> None:

@@ -85,6 +85,12 @@ def withdraw(browser: Browser, grants: tuple[str, ...]) -> int:
     return done
 
 
+def cards(browser: Browser) -> list[str]:
+    """The ids of the certificates in one's own wallet."""
+    links = browser.open("/wallet").links_to("/wallet/")
+    return [link.rpartition("/")[2] for link in links if not link.endswith("/face.pdf")]
+
+
 def looks(browser: Browser, address: str) -> tuple[list[bytes], Page]:
     """Leaf hashes of all looks on "who looked", older pages included, newest first; and the first page."""
     first = page = browser.open(address)

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from adapters.demo import asking, refusals, report, story, watched
+from adapters.demo import people_at_pages as pages
 from adapters.demo import world as city
 from adapters.demo.asking import Bureau, Round
 from adapters.demo.browser import Browser
@@ -19,8 +20,8 @@ from adapters.demo.world import World
 LANES = 2
 
 
-def everything(world: World, *, families: int, brief: bool) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-    """Play all of it; gives the running hub and the summary. `brief` makes only the faces that the story needs."""
+def everything(world: World, *, families: int) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    """Play all of it; gives the running hub and the summary."""
     hub = _build(world)
     item = httpx.get(f"{world.url}/v1/items/{asking.SCHOOL}", timeout=30).raise_for_status().json()
     family = world.written.family("school")
@@ -28,7 +29,7 @@ def everything(world: World, *, families: int, brief: bool) -> tuple[subprocess.
         checker, names = story.checker_of(world, bureau), _type_names(world)
         stage = Stage(world, world.teller, family, item, parent, bureau, checker, names)
         told = story.tell(stage)
-        _faces(stage, ("dg-degree",) if brief else tuple(world.synced))
+        _face(stage)
         refused = refusals.show(stage, told)
         looks = watched.who_looked(stage, told)
         watched.audit(stage, told)
@@ -90,19 +91,15 @@ def _type_names(world: World) -> dict[str, str]:
     }
 
 
-def _faces(stage: Stage, departments: Sequence[str]) -> None:
-    """The printed faces of the story's parent, rendered by the agents beside their keys."""
-    wallet = stage.parent.open("/wallet")
-    ids = [link.rpartition("/")[2] for link in wallet.links_to("/wallet/") if not link.endswith("/face.pdf")]
-    made = 0
-    work = [partial(stage.world.agent, slug, "faces", *ids) for slug in departments]
-    for answer in stage.world.children.together(work):
-        expect(not answer["refused"], f"证面做不出来：{answer['refused']}", "a face could not be made")
-        made += int(answer["made"])
-    expect(made > 0, "没有做出证面", "no face was made")
+def _face(stage: Stage) -> None:
+    """The printed face of the degree, rendered by its department's agent; the others are made after the story."""
+    answer = stage.world.agent("dg-degree", "faces", *pages.cards(stage.parent))
+    expect(
+        answer["made"] == 1 and not answer["refused"], f"证面没有做出来：{answer}", "the face was not made"
+    )
     stage.teller.good(
-        f"部门代理做好 {made} 份证面 PDF（生僻字在内），平台只核对、不盖章",
-        f"Agents rendered {made} printed faces, rare characters included; the hub checks and never seals them",
+        "学位授予单位的代理做好证面 PDF（生僻字在内）；平台只核对，从不替部门盖章",
+        "The degree office's agent rendered the printed face, rare characters included; the hub only checks it",
     )
 
 

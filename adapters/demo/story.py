@@ -69,8 +69,8 @@ def tell(stage: Stage) -> Told:
 def _apply(stage: Stage) -> str:
     teller, person = stage.teller, stage.family.parent.person
     teller.chapter("家长申请", "The parent applies")
-    wallet = pages.sign_in(stage.parent, pages.person_key(stage.family), "/wallet")
-    cards = [link for link in wallet.links_to("/wallet/") if not link.endswith(".pdf")]
+    pages.sign_in(stage.parent, pages.person_key(stage.family), "/wallet")
+    cards = pages.cards(stage.parent)
     expect(
         len(cards) >= 10,
         f"钱包里只有 {len(cards)} 份证照",

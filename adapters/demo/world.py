@@ -28,7 +28,7 @@ from adapters.demo.processes import CHECKOUT, Children
 from adapters.demo.telling import Teller, surprise
 from hub.formats.identifiers import credit_check_character
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 RUNS_THE_HUB = ("dg-data", "东莞市政务服务数据管理局", "Government Services and Data Bureau")
 AUDITS = ("dg-audit", "东莞市审计局", "Audit Bureau")
 ADMINISTRATORS = ("admin-1", "admin-2")
