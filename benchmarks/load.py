@@ -153,7 +153,7 @@ def _for_ever(requests: Sequence[bytes]) -> Iterator[bytes]:
         yield from requests
 
 
-def main() -> None:
+def as_program() -> None:
     """Drive a server and print what came of it as JSON."""
     import uvloop
 
@@ -170,4 +170,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program()

@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -25,7 +26,7 @@ from benchmarks.measure import ROOT
 sys.path.insert(0, str(ROOT / "tests"))
 
 from parts import die_with_parent, free_port, listens, postgres_bin, postgres_server, wait_until
-from registry.makers import AUDIENCE
+from registry.makers import AUDIENCE, resident
 from world import Person, TestDepartment, World
 
 from hub.cli.init import make_keys
@@ -61,6 +62,12 @@ class Stage(World):
             await create(
                 tx, blobs=self.hub.blobs, origin=self.settings.origin, signer=self.hub.signer("ledger")
             )
+
+    def person(self, name: str, born: str = "") -> Person:
+        """Another person: a thousand on every birthday, from 1960 on."""
+        number = next(self._numbers)
+        day = date(1960, 1, 1) + timedelta(days=number // 999)
+        return Person(name, resident(number % 999 + 1, born or day.strftime("%Y%m%d")))
 
     async def publish(self) -> None:
         """Sequence and publish every leaf that waits, while no server does it."""
@@ -163,8 +170,6 @@ def raw_request(
 
 def set_stage(folder: Path, database_url: str = "") -> Stage:
     """Tables, the hub's own keys, and the hub; no loop may be running (migrations bring their own)."""
-    for name in [name for name in os.environ if name.startswith("YIMEN_")]:
-        del os.environ[name]
     settings = Settings(
         public_url=AUDIENCE,
         data_dir=folder,

@@ -1,0 +1,73 @@
+"""The measuring itself: ratios inside a round, what passes, what fails, what is skipped; each benchmark still runs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import tokens
+from benchmarks.measure import Aim, Report, finish, percentile, status_of
+
+FLOOR, CEILING = Aim(1, "a / b", 0.4, gate=True), Aim(8, "p99", 60, at_most=True)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("aim", "median", "status"),
+    [
+        (FLOOR, 0.40, "pass"), (FLOOR, 0.31, "within_tolerance"), (FLOOR, 0.29, "fail"),
+        (CEILING, 60, "pass"), (CEILING, 79, "within_tolerance"), (CEILING, 81, "fail"),
+    ],
+)  # fmt: skip
+def test_a_quarter_is_tolerated_and_no_more(aim: Aim, median: float, status: str) -> None:
+    assert status_of(median, aim) == status
+
+
+def test_ratios_are_taken_inside_their_round() -> None:
+    report = Report("x")
+    report.ratio(FLOOR, [10, 1, 30], [20, 2, 40])  # medians divided would give 0.5 by luck; the round says 0.75 too
+    (told,) = report.ratios
+    assert (told["min"], told["median"], told["max"], told["rounds"]) == (0.5, 0.5, 0.75, 3)
+
+
+def test_a_missed_gate_is_an_exit_status_and_a_skip_is_no_pass(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = Report("x")
+    report.value(Aim(2, "no gate", 9), [1])
+    report.skip(Aim(7, "peer", 3), "node is not installed")
+    assert finish(report, tmp_path / "x.json") == 0
+    report.value(FLOOR, [0.1])
+    assert finish(report, tmp_path / "x.json") == 1
+    told = json.loads((tmp_path / "x.json").read_text())
+    assert told["schema"] == 1
+    assert [one["status"] for one in told["ratios"]] == ["fail", "fail"]
+    assert told["skipped"] == [{"id": 7, "name": "peer", "reason": "node is not installed"}]
+    assert {"cpu", "cores", "python", "openssl", "packages", "load_average"} <= set(told["machine"])
+    assert "skipped: node is not installed" in capsys.readouterr().err
+
+
+def test_percentiles_occurred() -> None:
+    assert percentile([5.0, 1.0, 3.0], 0.5) == 3.0
+    assert percentile([1.0], 0.99) == 1.0
+
+
+def test_what_is_timed_really_verifies() -> None:
+    operations, spoilt = tokens.made(1_800_000_000)
+    tokens.check(operations, spoilt)
+    with pytest.raises(AssertionError, match="accepted a spoilt input"):
+        tokens.check(operations, {"sdjwt_verify": lambda: None})
+    with pytest.raises(AssertionError):
+        tokens.check({**operations, "sdjwt_verify": dict}, spoilt)
+
+
+def test_a_benchmark_runs_and_writes_its_report(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "benchmarks.tokens", "--rounds", "1", "--seconds", "0.02", "--json", str(report)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    told = json.loads(report.read_text())
+    assert done.returncode in (0, 1), done.stderr
+    assert told["suite"] == "tokens"
+    assert all(one["median"] > 0 for one in told["ratios"])
