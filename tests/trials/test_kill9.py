@@ -11,6 +11,7 @@ from benchmarks import stage
 from benchmarks.trials import kill9
 from benchmarks.trials.callers import Acknowledged, Callers, doubled, lost
 
+
 @pytest.mark.durability
 def test_sqlite_keeps_what_it_acknowledged_when_it_is_killed(tmp_path: Path) -> None:
     outcome = kill9.trial("sqlite", tmp_path / "data", "", 2, random.Random(7))
