@@ -1,5 +1,6 @@
 """What the signed claims of a certificate must say to be registered. Pure: claims in, a named refusal or facts out."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -12,6 +13,12 @@ from hub.registry.types import CertificateType
 
 BACKLOG_DAYS = 31
 """How many Shanghai days `iat` may lie before the day of registration (a department working off a backlog)."""
+
+
+_JTI = re.compile(r"[A-Za-z0-9._:~-]{8,64}")
+_ID_TYPE = re.compile(r"[A-Za-z0-9_-]{1,16}")
+_INT32 = 1 << 31
+_LAST_SECOND = 250_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,20 @@ def foreign_type() -> Forbidden:
     )
 
 
+def envelope_of(payload: Mapping[str, Any]) -> tuple[str, int]:
+    """(jti, version): 8 to 64 plain characters, and a whole number from 1 (which it is when left out)."""
+    jti, version = payload.get("jti"), payload.get("version", 1)
+    if not isinstance(jti, str) or not _JTI.fullmatch(jti) or type(version) is not int or not 1 <= version < _INT32:
+        raise Malformed(
+            "certificate.envelope_invalid",
+            "证照编号 jti 须为 8 到 64 个字母、数字或 . _ : ~ -，版本 version 须为不小于 1 的整数。",
+            "jti must be 8 to 64 letters, digits or . _ : ~ -, and version a whole number from 1.",
+            next_zh="请升级适配器后重新签发。",
+            next_en="Sign again with a current agent.",
+        )
+    return jti, version
+
+
 def holders_of_claims(payload: Mapping[str, Any]) -> list[dict[str, str]]:
     """The holders as signed: 1 to 32, each with exactly name, id_type, id_no and role."""
     holders = payload.get("holders")
@@ -63,6 +84,8 @@ def holders_of_claims(payload: Mapping[str, Any]) -> list[dict[str, str]]:
         if not isinstance(holder, dict) or set(holder) != wanted:
             raise _badholders_of_claims()
         if not all(isinstance(value, str) and 0 < len(value) <= 128 for value in holder.values()):
+            raise _badholders_of_claims()
+        if not _ID_TYPE.fullmatch(holder["id_type"]):
             raise _badholders_of_claims()
     return holders
 
@@ -87,8 +110,11 @@ def check_identifiers(payload: Mapping[str, Any]) -> None:
 def times_of(payload: Mapping[str, Any], now: datetime, kind: CertificateType) -> Times:
     """The times, once `iat` lies on this Shanghai day or in the backlog and a living type says its `as_of`."""
     iat = payload.get("iat")
-    if not isinstance(iat, int) or isinstance(iat, bool):
-        raise _bad_time("iat")
+    nbf, exp = payload.get("nbf"), payload.get("exp")
+    for name, value in (("iat", iat), ("nbf", nbf), ("exp", exp)):
+        if (value is None and name == "iat") or (value is not None and not _is_moment(value)):
+            raise _bad_time(name)
+    assert isinstance(iat, int)  # noqa: S101 - the loop has seen to it
     signed_on, today = civil_day(from_seconds(iat)), civil_day(now)
     if not today - timedelta(days=BACKLOG_DAYS) <= signed_on <= today:
         raise Unprocessable(
@@ -101,18 +127,22 @@ def times_of(payload: Mapping[str, Any], now: datetime, kind: CertificateType) -
     as_of: date | None = None
     if kind.living:
         try:
-            as_of = date.fromisoformat(str(payload.get("as_of")))
+            as_of = datetime.strptime(str(payload.get("as_of")), "%Y-%m-%d").date()  # a civil day, no zone
         except ValueError:
             raise _bad_time("as_of") from None
         if as_of > today:
             raise _bad_time("as_of")
-    nbf, exp = payload.get("nbf"), payload.get("exp")
     return Times(
         from_seconds(iat),
         from_seconds(nbf) if nbf is not None else None,
         from_seconds(exp) if exp is not None else None,
         as_of,
     )
+
+
+def _is_moment(value: Any) -> bool:
+    """Whole seconds of a year that a calendar can hold in any time zone."""
+    return type(value) is int and 0 <= value < _LAST_SECOND
 
 
 def _bad_time(name: str) -> Unprocessable:
@@ -132,7 +162,7 @@ def status_of(payload: Mapping[str, Any], valid_until: datetime | None) -> tuple
         return None, None
     entry = said.get("status_list") if isinstance(said, dict) else None
     uri, idx = (entry.get("uri"), entry.get("idx")) if isinstance(entry, dict) else (None, None)
-    if not isinstance(uri, str) or not isinstance(idx, int) or isinstance(idx, bool) or idx < 0:
+    if not isinstance(uri, str) or not isinstance(idx, int) or isinstance(idx, bool) or not 0 <= idx < _INT32:
         raise Malformed(
             "certificate.status_missing",
             "证照必须写明状态列表位置，或者写明有效期截止时间。",

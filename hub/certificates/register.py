@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from hub.certificates import indices, status
 from hub.certificates.content import (
     check_identifiers,
+    envelope_of,
     foreign_type,
     holders_of_claims,
     status_of,
@@ -117,6 +118,7 @@ async def register(
     holders_said = holders_of_claims(payload)
     kind.check_roles(str(holder["role"]) for holder in holders_said)
     check_identifiers(payload)  # 7
+    jti, version = envelope_of(payload)
     times = times_of(payload, tx.now, kind)  # 8
     uri, idx = status_of(payload, times.valid_until)
     if uri is not None and idx is not None:
@@ -130,7 +132,7 @@ async def register(
         "department": department,
         "type_code": kind.code,
         "type_version": kind.version,
-        "jti": str(payload["jti"]),
+        "jti": jti,
         "kid": kid,
         "signing_input_hash": processed.signing_input_hash,
         "iat": times.iat,
@@ -141,7 +143,7 @@ async def register(
         "status_idx": idx,
         "state": CertificateState.CURRENT,
         "state_since": tx.now,
-        "version": int(payload.get("version", 1)),
+        "version": version,
         "registered_at": tx.now,
     }
     await _claim_jti(tx, row)
