@@ -4,6 +4,7 @@ RFC 6749, 7009, 7523, 7662, 8414, 9068, 9396, 9449, and OpenID CIBA Core 1.0. Er
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -292,9 +293,9 @@ async def introspect(request: Request) -> Response:
             return json_answer(dumps({"active": False}))
         standing = []
         for public_id, detail in zip(found.grants, found.authorization_details, strict=True):
-            grant = await grant_by_public_id(tx, public_id)
-            if _stands(grant, tx):
-                standing.append((public_id, detail))
+            with suppress(NotFound):  # erased together with its person
+                if _stands(await grant_by_public_id(tx, public_id), tx):
+                    standing.append((public_id, detail))
         if found.grants and not standing:
             return json_answer(dumps({"active": False}))
     answer: dict[str, Any] = {
