@@ -14,6 +14,7 @@ The checks, in order; the first that fails decides the answer, and every check i
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,6 +42,8 @@ from hub.store.blobs import Blobs
 from hub.store.tx import View
 from hub.verification.model import CheckResult
 from hub.verification.verify import signed_claims
+
+_VISIBLE = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class Answer(StrEnum):
@@ -190,7 +193,14 @@ async def check_token(
         found.answer = Answer.ALTERED
         return found
     payload = parsed.payload
-    slug = str(payload.get("iss", "")).removeprefix(f"{base_url}/dept/")
+    slug, jti, kid = (
+        _plain(value)
+        for value in (
+            str(payload.get("iss", "")).removeprefix(f"{base_url}/dept/"),
+            payload.get("jti"),
+            parsed.header.get("kid"),
+        )
+    )
     found.kind = next((kind for kind in types.values() if kind.vct == payload.get("vct")), None)
     try:
         found.issuer = await departments.get(view, slug=slug)
@@ -199,8 +209,8 @@ async def check_token(
     if found.kind is None or slug not in found.kind.issuers:  # 1
         return _end(found, Part.ISSUER, Answer.ISSUER_UNKNOWN)
     found.results[Part.ISSUER] = CheckResult.PASSED
-    row = await _registered(view, slug, str(payload.get("jti", "")))
-    kid, moment = str(parsed.header.get("kid", "")), row.registered_at if row else view.now
+    row = await _registered(view, slug, jti)
+    moment = row.registered_at if row else view.now
     try:
         key = await key_at(view, department=slug, kid=kid, purpose=KeyPurpose.CERTIFICATE, moment=moment)  # 2
     except HubError as fault:
@@ -214,7 +224,7 @@ async def check_token(
         late = isinstance(fault, Malformed) or not fault.code.startswith("jwt.")
         return _end(found, Part.SIGNATURE, Answer.ALTERED if late else Answer.FUTURE_DATED)
     found.results[Part.SIGNATURE] = CheckResult.PASSED
-    found.claims, found.issued_at = processed.payload, from_seconds(signed)
+    found.claims, found.issued_at = processed.payload, _moment(signed)
     if row is None or row.signing_input_hash != processed.signing_input_hash:  # 4
         return _end(found, Part.REGISTERED, Answer.NOT_REGISTERED)
     found.results[Part.REGISTERED] = CheckResult.PASSED
@@ -291,6 +301,18 @@ async def _standing(view: View, found: Finding, certificate: Certificate) -> Fin
     index = await view.value(sa.select(leaves.c.idx).where(leaves.c.leaf_hash == certificate.leaf_hash))
     found.results[Part.LEDGER] = CheckResult.UNDECIDED if index is None else CheckResult.PASSED  # 8
     return found
+
+
+def _plain(value: object) -> str:
+    """A name that may be looked up: visible ASCII, else "", which finds nothing."""
+    return value if isinstance(value, str) and _VISIBLE.fullmatch(value) else ""
+
+
+def _moment(seconds: int) -> datetime | None:
+    try:
+        return from_seconds(seconds)
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def _kind(found: Finding) -> CertificateType:

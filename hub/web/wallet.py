@@ -16,7 +16,7 @@ from hub.certificates.model import Certificate, certificates
 from hub.clock import civil_day
 from hub.consent import approve
 from hub.consent.represent import children_of, of_age
-from hub.errors import Conflict
+from hub.errors import Conflict, Gone
 from hub.formats.masking import mask_name
 from hub.ledger.model import leaves
 from hub.registry import departments, subjects
@@ -127,7 +127,10 @@ async def children(view: View, visit: Visit) -> list[Child]:
     """The children under 18 for whom the signed-in person is named as a parent, numbered from 1."""
     found: list[Child] = []
     for subject_id in await children_of(view, guardian=visit.subject_id):
-        known = await subjects.face(view, subject_id)
+        try:
+            known = await subjects.face(view, subject_id)
+        except Gone:  # erased: there is nothing to look after any more
+            continue
         if known and (known.birth_date is None or not of_age(known.birth_date, civil_day(view.now))):
             found.append(Child(len(found) + 1, subject_id, mask_name(known.name)))
     return found

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actor import PUBLIC, Actor, ActorKind
-from hub.errors import Forbidden, HubError, Malformed, NotFound, TooLarge, Unauthenticated
+from hub.errors import Forbidden, Gone, HubError, Malformed, NotFound, TooLarge, Unauthenticated
 from hub.formats.masking import mask_name
 from hub.ledger.model import head
 from hub.registry import departments, sessions, subjects
@@ -183,7 +183,10 @@ def _check_address(request: Request) -> None:
 
 async def _name(view: View, actor: Actor, lang: Language) -> str:
     if actor.subject_id is not None:
-        face = await subjects.face(view, actor.subject_id)
+        try:
+            face = await subjects.face(view, actor.subject_id)
+        except Gone:  # erased since they signed in
+            return ""
         return mask_name(face.name) if face else ""
     found = await departments.get(view, slug=actor.department or "")
     return found.name_en if lang == "en" else found.name_zh

@@ -1,5 +1,6 @@
 """The public page: every answer of its closed list has words, and a changed byte is told as what it is."""
 
+import json
 import tempfile
 from datetime import date
 from pathlib import Path
@@ -15,6 +16,7 @@ from hub.certificates import find
 from hub.certificates.face import keep_face
 from hub.certificates.find import by_public_id
 from hub.certificates.model import StatusEvent, certificates
+from hub.formats.jws import b64u_encode
 from hub.paper import qr
 from hub.paper.read import inspect
 from hub.paper.render import Face, face_sync
@@ -148,6 +150,25 @@ async def test_a_code_alone_tells_nothing_about_the_holder(family: Family) -> No
     assert "不证明纸面内容没有改动" in page.text
     for secret in ("陈", family.parent.id_no, "1181942007001234"):
         assert secret not in page.text
+
+
+async def test_strange_members_of_an_unsigned_token(family: Family) -> None:
+    strange = ("\x00", "", "x" * 9000, -1, 2**53, None, [], {"a": 1})
+    said = {"iss": f"{AUDIENCE}/dept/dg-degree", "vct": "urn:yimen:certificate:degree:1", "jti": "x", "iat": 1}
+    cases = [({**said, member: value}, "k" * 43) for member in said for value in strange] + [(said, "\x00")]
+    async with family.hub.view(SYSTEM) as view:
+        for payload, kid in cases:
+            header = {"alg": "ES256", "typ": "dc+sd-jwt", "kid": kid}
+            parts = [b64u_encode(json.dumps(part).encode()) for part in (header, payload)]
+            found = await handed_in.check_token(
+                view,
+                token=".".join([*parts, b64u_encode(b"s" * 64)]) + "~",
+                face=None,
+                types=family.hub.types,
+                base_url=AUDIENCE,
+                blobs=family.hub.blobs,
+            )
+            assert found.answer in (Answer.ALTERED, Answer.ISSUER_UNKNOWN, Answer.FUTURE_DATED), payload
 
 
 async def test_a_foreign_code_is_not_ours(family: Family) -> None:
