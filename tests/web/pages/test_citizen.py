@@ -126,7 +126,10 @@ async def test_who_looked_names_office_item_fields_basis_and_outcome(family: Fam
     assert "记录编号连续，没有缺失" in page.text
     assert family.parent.id_no not in page.root.text_content()
     await family.sequence()
-    assert "日志第" in (await browser.get("/accesses")).text
+    sequenced = await browser.get("/accesses")
+    assert "日志第" in sequenced.text
+    proof = next(link for link in sequenced.links() if link.startswith("/v1/proofs/"))
+    assert (await browser.client.get(proof)).text.startswith("c2sp.org/tlog-proof")
     done = await browser.send(page, f"/grants/{grant.public_id}/withdraw")
     assert "已收回" in done.text
     assert not done.root.xpath(f"//form[@action='/grants/{grant.public_id}/withdraw']")
