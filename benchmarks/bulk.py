@@ -51,7 +51,8 @@ def main() -> int:
         doors = [stack.enter_context(_door(name, folder / name, url)) for name, url in urls.items()]
         for door in doors:
             _batch(door, folder, 20)  # warm up
-            door.per_second.clear(), door.cpu.clear()
+            door.per_second.clear()
+            door.cpu.clear()
         for number in range(given.rounds):
             limit.append(rate(raw))
             for door in doors[:: 1 if number % 2 == 0 else -1]:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -25,7 +25,7 @@ from benchmarks.measure import ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-from parts import die_with_parent, free_port, listens, postgres_bin, postgres_server, wait_until
+from parts import FixedClock, die_with_parent, free_port, listens, postgres_bin, postgres_server, wait_until
 from registry.makers import AUDIENCE, resident
 from world import Person, TestDepartment, World
 
@@ -41,20 +41,29 @@ from hub.ledger.sequence import Sequencer
 from hub.main import build
 from hub.web.deps import Hub
 
+__all__ = ["AUDIENCE", "ROOT", "Person", "TestDepartment", "free_port", "postgres_bin"]
+
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on")
+
+
+class RealClock(FixedClock):
+    """The clock of the tests, but it runs."""
+
+    def __call__(self) -> datetime:
+        return now()
 
 
 class Stage(World):
     """The world of the tests around a hub that other processes can serve too: real keys, real time."""
 
     def __init__(self, hub: Hub) -> None:
-        super().__init__(hub.settings.database_url, now)
+        super().__init__(hub.settings.database_url, RealClock())
         self.hub = hub
         self.settings = hub.settings
         self.vault, self.db = hub.db.vault, hub.db
-        self.token_key = hub.signer("token")
+        self.keys = hub.signer
 
     async def begin(self) -> None:
         """Create the empty ledger."""
@@ -84,7 +93,7 @@ class Stage(World):
         """A department's own access token, as /oauth/token signs it."""
         moment = seconds(now())
         return authorization.make_access_token(
-            self.token_key,
+            self.keys("token"),
             issuer=AUDIENCE,
             audience=AUDIENCE,
             subject=department.slug,
@@ -99,7 +108,7 @@ class Stage(World):
     def consent_token(self, department: TestDepartment, granted: Sequence[Grant]) -> str:
         """A consent token for these grants, as /oauth/token signs it."""
         return sign_token(
-            self.token_key,
+            self.keys("token"),
             issuer=AUDIENCE,
             grants=granted,
             jkt=department.client.kid,

@@ -12,11 +12,11 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from jwcrypto.jwk import JWK
-from jwcrypto.jws import InvalidJWSSignature
-from sd_jwt.common import SDObj
-from sd_jwt.issuer import SDJWTIssuer
-from sd_jwt.verifier import SDJWTVerifier
+from jwcrypto.jwk import JWK  # type: ignore[import-untyped]  # the peer's packages ship no types
+from jwcrypto.jws import InvalidJWSSignature  # type: ignore[import-untyped]
+from sd_jwt.common import SDObj  # type: ignore[import-untyped]
+from sd_jwt.issuer import SDJWTIssuer  # type: ignore[import-untyped]
+from sd_jwt.verifier import SDJWTVerifier  # type: ignore[import-untyped]
 
 from benchmarks.measure import Aim, Report, arguments, finish, rates
 from hub.errors import HubError

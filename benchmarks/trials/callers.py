@@ -12,6 +12,7 @@ import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
@@ -98,7 +99,7 @@ class Callers:
             for worker in workers:
                 group.create_task(self._for_ever(worker))
             for citizen in self.citizens[:citizens]:
-                group.create_task(self._for_ever(lambda one=citizen: self._consent(one)))
+                group.create_task(self._for_ever(partial(self._consent, citizen)))
 
     async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
         while not self.stop.is_set():
@@ -143,9 +144,9 @@ class Callers:
         case_id = answer.json()["case_id"]
         self.said.cases.add(case_id)
         await self._ask(department, person, case_id)
-        page = await self._until("wallet", lambda: self._browse(citizen, "GET", "/requests"))
+        page = await self._until("wallet", partial(self._browse, citizen, "GET", "/requests"))
         for public_id in sorted(set(_WAITING.findall(page.text))):
-            done = await self._until("agree", lambda at=public_id: self._agree(citizen, at), settled={409})
+            done = await self._until("agree", partial(self._agree, citizen, public_id), settled={409})
             if done.status_code in (303, 409):  # 409: agreed before, and the answer was lost
                 self.said.requests.add(public_id)
             else:
