@@ -1,7 +1,7 @@
 """The citizen decides: sees who asks for what and why, unticks what is optional, agrees or refuses."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -120,6 +120,8 @@ async def approve(
                 case_id=request.case_id,
             )
             evidence = proof.certificate
+            # What a guardian gave ends with the guardianship, whatever was asked.
+            detail = replace(detail, valid_until=min(detail.valid_until, seconds(proof.ends_at)))
         made.append(await _grant(tx, request, part, detail, position, evidence))
     return made
 

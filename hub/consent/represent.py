@@ -1,7 +1,7 @@
 """Who may act for whom. A guardian is proved by the child's birth or household certificate, each time anew."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from hub.access.model import Look, Outcome
 from hub.access.record import record
 from hub.certificates.find import Held, of_holder, open_body
 from hub.certificates.model import CertificateState, certificate_holders
-from hub.clock import civil_day
+from hub.clock import civil_day, day_start
 from hub.consent.model import Basis, guardianships
 from hub.errors import Forbidden
 from hub.formats import sdjwt
@@ -26,11 +26,12 @@ PROOFS: tuple[tuple[str, frozenset[str], str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Guardianship:
-    """The proof that one person may consent for a child: which certificate says so."""
+    """The proof that one person may consent for a child: which certificate says so, and until when they may."""
 
     guardian: UUID
     child: UUID
     certificate: str
+    ends_at: datetime
 
 
 async def prove_guardian(
@@ -84,7 +85,7 @@ async def prove_guardian(
             next_zh="请联系窗口处理争议。",
             next_en="Ask the counter to settle the dispute.",
         )
-    return Guardianship(guardian, child, held.certificate.public_id)
+    return Guardianship(guardian, child, held.certificate.public_id, day_start(eighteenth_birthday(birthday)))
 
 
 async def record_refusal(
@@ -131,12 +132,16 @@ async def children_of(view: View, *, guardian: UUID) -> list[UUID]:
 
 
 def of_age(birthday: date, today: date) -> bool:
-    """Whether 00:00 Shanghai of the 18th birthday has passed; born on 29 February counts from 1 March."""
+    """Whether 00:00 Shanghai of the 18th birthday has passed."""
+    return today >= eighteenth_birthday(birthday)
+
+
+def eighteenth_birthday(birthday: date) -> date:
+    """The day on which a guardian's power ends; whoever was born on 29 February comes of age on 1 March."""
     try:
-        eighteenth = birthday.replace(year=birthday.year + GUARDIAN_ENDS_AT)
+        return birthday.replace(year=birthday.year + GUARDIAN_ENDS_AT)
     except ValueError:
-        eighteenth = date(birthday.year + GUARDIAN_ENDS_AT, 3, 1)
-    return today >= eighteenth
+        return date(birthday.year + GUARDIAN_ENDS_AT, 3, 1)
 
 
 async def _proof(view: View, guardian: UUID, child: UUID) -> tuple[Held, date] | None:

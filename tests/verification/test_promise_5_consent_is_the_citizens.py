@@ -105,8 +105,13 @@ async def test_a_guardians_power_ends_at_midnight_in_shanghai_on_the_18th_birthd
     evening = await world.ask("dg-edu", case, [detail], of=mother)
     midnight = await world.ask("dg-edu", case, [detail], of=mother)
     world.clock.advance(hours=14, minutes=29)  # 23:59 in Shanghai
-    assert await world.agree(mother, evening.public_id)
+    (given,) = await world.agree(mother, evening.public_id)
+    token = world.token([given], holder=await world.department("dg-edu"))
     world.clock.advance(minutes=1)
+    async with world.tx() as tx:
+        await tx.run(leaves.update().values(idx=leaves.c.seq))
+    (verdict,) = await world.verify(case, [given], [Ask("school_record")], token=token)
+    assert verdict.reason == "grant.expired"
     with pytest.raises(HubError, match=r"guardian\.child_of_age"):
         await world.agree(mother, midnight.public_id)
 
