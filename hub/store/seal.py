@@ -58,7 +58,9 @@ class Vault:
     current_kek: str
     peppers: dict[int, bytes] = field(repr=False)
     current_pepper: int
-    _opened: OrderedDict[UUID, tuple[float, bytes]] = field(default_factory=OrderedDict, repr=False, compare=False)
+    _opened: OrderedDict[UUID, tuple[float, bytes]] = field(
+        default_factory=OrderedDict, repr=False, compare=False
+    )
 
     def blind(self, label: str, value: str, *, pepper: int | None = None) -> bytes:
         """HMAC-SHA256 of a normalised value: equal values meet, nobody without the pepper can enumerate."""

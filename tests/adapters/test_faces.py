@@ -57,14 +57,18 @@ def test_a_face_masks_resident_numbers_and_names_codes():
         "vct": "urn:yimen:certificate:degree:1",
         "iat": 1_795_363_200,
         "status": {"status_list": {"idx": 1, "uri": "https://hub.test/v1/status-lists/a"}},
-        "holders": [{"role": SD("owner"), "name": SD("陈䶮"), "id_type": SD("111"), "id_no": SD("11010519491231002X")}],
+        "holders": [
+            {"role": SD("owner"), "name": SD("陈䶮"), "id_type": SD("111"), "id_no": SD("11010519491231002X")}
+        ],
         "number": SD("9999942010000001"),
         "education_level": SD("bachelor"),
         "school": SD("东江学院"),
     }
     token = issue(claims, signer=generate("ES256"))
     document = load_types()["degree"].document
-    face = face_of(token, document, certificate_id="abcdefgh", hub="https://hub.test", issuer=("学位", "Degrees"))
+    face = face_of(
+        token, document, certificate_id="abcdefgh", hub="https://hub.test", issuer=("学位", "Degrees")
+    )
     printed = [value for _, _, value in face.rows]
     assert printed[0] == "陈䶮  1101**********002X"
     assert "11010519491231002X" not in "".join(face.texts())
