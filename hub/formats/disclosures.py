@@ -199,7 +199,11 @@ def mark(claims: Mapping[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
     for path in sorted(paths, key=len, reverse=True):  # inner marks first, so that outer ones wrap them
         if not path:
             raise cannot("空的声明路径", "an empty claim path")
-        result = _mark(result, path)
+        if len(path) == 1 and isinstance(name := path[0], str):  # nearly all: no copy of the whole for each
+            if name in result:
+                result[name] = _mark(result[name], ())
+        else:
+            result = _mark(result, path)
     return result
 
 
