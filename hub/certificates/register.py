@@ -183,8 +183,10 @@ async def _replay(tx: Tx, department: str, source: Source) -> Registered | None:
 
 
 async def _resolve(tx: Tx, said: list[dict[str, str]]) -> list[_Holder]:
-    found = []
-    for position, holder in enumerate(said):
+    """The holders in signed order; looked up in the order of their numbers, so two couples never wait in a circle."""
+    found: dict[int, _Holder] = {}
+    for position in sorted(range(len(said)), key=lambda at: (said[at]["id_type"], said[at]["id_no"])):
+        holder = said[position]
         kind = SubjectKind.LEGAL if holder["id_type"] == "001" else SubjectKind.NATURAL
         subject_id = await subjects.resolve(tx, id_type=holder["id_type"], id_no=holder["id_no"], kind=kind)
         await subjects.remember_face(
@@ -194,8 +196,8 @@ async def _resolve(tx: Tx, said: list[dict[str, str]]) -> list[_Holder]:
             id_type=holder["id_type"],
             id_no=holder["id_no"],
         )
-        found.append(_Holder(subject_id, position, holder["role"]))
-    return found
+        found[position] = _Holder(subject_id, position, holder["role"])
+    return [found[position] for position in range(len(said))]
 
 
 async def _claim_jti(tx: Tx, row: Mapping[str, Any]) -> None:
