@@ -277,7 +277,6 @@ def upgrade() -> None:
         sa.Column("child", sa.Uuid(), nullable=False),
         sa.Column("guardian", sa.Uuid(), nullable=False),
         sa.Column("frozen_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("frozen_by", sa.String(length=96), nullable=True),
         sa.PrimaryKeyConstraint("child", "guardian", name=op.f("pk_guardianships")),
     )
     op.create_table(
@@ -344,20 +343,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("idx IS NULL"),
         sqlite_where=sa.text("idx IS NULL"),
     )
-    op.create_table(
-        "outbox",
-        sa.Column(
-            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
-        ),
-        sa.Column("topic", sa.String(length=48), nullable=False),
-        sa.Column("key", sa.String(length=64), nullable=False, comment="order is kept within one key"),
-        sa.Column("payload", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
-        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("attempts", sa.SmallInteger(), server_default="0", nullable=False),
-        sa.Column("last_error", sa.String(length=64), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
-    )
-    op.create_index(op.f("ix_outbox_due_at"), "outbox", ["due_at"], unique=False)
     op.create_table(
         "person_keys",
         sa.Column("bucket", sa.SmallInteger(), nullable=False),
@@ -626,8 +611,6 @@ def downgrade() -> None:
     op.drop_index("ix_public_ids_row", table_name="public_ids")
     op.drop_table("public_ids")
     op.drop_table("person_keys")
-    op.drop_index(op.f("ix_outbox_due_at"), table_name="outbox")
-    op.drop_table("outbox")
     op.drop_index(
         "ix_ledger_leaves_pending",
         table_name="ledger_leaves",

@@ -143,5 +143,4 @@ guardianships = sa.Table(
     sa.Column("child", sa.Uuid, primary_key=True),
     sa.Column("guardian", sa.Uuid, primary_key=True),
     sa.Column("frozen_at", Instant),
-    sa.Column("frozen_by", sa.String(96)),
 )

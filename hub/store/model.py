@@ -1,8 +1,8 @@
-"""Tables that belong to storage itself: person keys, public ids, replays, idempotent replies, outbox."""
+"""Tables that belong to storage itself: person keys, public ids, replays, idempotent replies."""
 
 import sqlalchemy as sa
 
-from hub.store.base import BigSerial, Instant, Json, metadata
+from hub.store.base import Instant, metadata
 
 person_keys = sa.Table(
     "person_keys",
@@ -43,16 +43,4 @@ idempotent_replies = sa.Table(
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     sa.Column("grant_row", sa.Uuid, comment="a reply made under a grant dies with it"),
     sa.Column("expires_at", Instant, nullable=False, index=True),
-)
-
-outbox = sa.Table(
-    "outbox",
-    metadata,
-    sa.Column("id", BigSerial, primary_key=True, autoincrement=True),
-    sa.Column("topic", sa.String(48), nullable=False),
-    sa.Column("key", sa.String(64), nullable=False, comment="order is kept within one key"),
-    sa.Column("payload", Json, nullable=False),
-    sa.Column("due_at", Instant, nullable=False, index=True),
-    sa.Column("attempts", sa.SmallInteger, nullable=False, server_default="0"),
-    sa.Column("last_error", sa.String(64)),
 )

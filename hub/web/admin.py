@@ -3,14 +3,12 @@ a command that helps."""
 
 from typing import Annotated
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from hub.clock import seconds
 from hub.ledger.head import lag
 from hub.registry import departments, keys, officers
-from hub.store.model import outbox
 from hub.web.pages.render import render
 from hub.web.pages.visit import Visit, officer
 
@@ -24,13 +22,12 @@ LAG_ALARM = 10
 
 @router.get("")
 async def admin_page(visit: Annotated[Visit, Depends(operating)]) -> Response:
-    """The state of the ledger, the departments and their keys, the officers, and waiting jobs."""
+    """The state of the ledger, the departments and their keys, and the officers."""
     async with visit.hub.view(visit.actor) as view:
         waiting = await lag(view)
         offices = await departments.all_departments(view)
         admitted = await keys.history(view)
         people = await officers.all_officers(view)
-        jobs = await view.value(sa.select(sa.func.count()).select_from(outbox))
         now = view.now
     standing = {
         office.slug: [key for key in admitted if key.department == office.slug and key.stands_at(now)]
@@ -38,5 +35,5 @@ async def admin_page(visit: Annotated[Visit, Depends(operating)]) -> Response:
     }
     return render(
         visit, "admin.html", lag=waiting, lag_alarm=LAG_ALARM, offices=offices, standing=standing, people=people,
-        jobs=jobs, inventory=visit.hub.keyring.inventory(), now=now, seconds=seconds,
+        inventory=visit.hub.keyring.inventory(), now=now, seconds=seconds,
     )  # fmt: skip
