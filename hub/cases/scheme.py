@@ -4,7 +4,6 @@ A scheme is a file (`hub/cases/schemes/<code>.json`), because its text changes e
 text confirms carry `unconfirmed`: they are shown so and give no points.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from hub.errors import Malformed
+from hub.registry.datafiles import display, in_locale, load_folder
 
 ClaimPath = tuple[str | int | None, ...]
 
@@ -84,7 +84,7 @@ class Scheme:
 
     def label(self, locale: str = "zh-CN") -> str:
         """Return the scheme's name."""
-        return self.display["en" if locale.startswith("en") else "zh-CN"]
+        return in_locale(self.display, locale)
 
 
 def needs(
@@ -116,21 +116,11 @@ def load_schemes(folder: Path | None = None) -> dict[str, Scheme]:
     Raises `Malformed("scheme.file_invalid")` naming the file when one cannot be a scheme.
     """
     root: Traversable = folder if folder is not None else files("hub.cases").joinpath("schemes")
-    schemes = {}
-    for entry in sorted(root.iterdir(), key=lambda e: e.name):
-        if entry.name.endswith(".json"):
-            try:
-                loaded = _parse(json.loads(entry.read_text(encoding="utf-8")))
-                if entry.name != f"{loaded.code}.json":
-                    raise ValueError("file name and code differ")
-            except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-                raise Malformed(
-                    "scheme.file_invalid",
-                    f"积分方案文件无效：{entry.name}",
-                    f"invalid points scheme file {entry.name}: {error}",
-                ) from error
-            schemes[loaded.code] = loaded
-    return schemes
+    return load_folder(root, _parse, _invalid)
+
+
+def _invalid(name: str, fault: Exception) -> Malformed:
+    return Malformed("scheme.file_invalid", f"积分方案文件无效：{name}", f"invalid points scheme file {name}: {fault}")
 
 
 def _parse(raw: dict[str, Any]) -> Scheme:
@@ -177,11 +167,3 @@ def _rule(raw: dict[str, Any]) -> Rule:
         group=raw.get("group"),
         note=display(raw["note"]) if "note" in raw else MappingProxyType({}),
     )
-
-
-def display(entries: list[dict[str, str]]) -> Mapping[str, str]:
-    """Names by locale; raises `ValueError` when Chinese or English is missing."""
-    names = {e["locale"]: e["name"] for e in entries}
-    if not names.get("zh-CN") or not names.get("en"):
-        raise ValueError("a name is missing in Chinese or English")
-    return MappingProxyType(names)

@@ -4,7 +4,6 @@ An item is a data file (`hub/catalogue/data/items/<code>.json`). Pure: it reads 
 answers questions. `caps` is the fence of promise 4: a field that no material of an item names is never asked.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from hub.errors import Malformed, NotFound
+from hub.registry.datafiles import display, in_locale, load_folder
 
 ClaimPath = tuple[str | int | None, ...]
 
@@ -80,7 +80,7 @@ class Material:
 
     def label(self, locale: str = "zh-CN") -> str:
         """Return the material's name."""
-        return _in_locale(self.display, locale)
+        return in_locale(self.display, locale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +134,11 @@ class ServiceItem:
 
     def label(self, locale: str = "zh-CN") -> str:
         """Return the item's name."""
-        return _in_locale(self.display, locale)
+        return in_locale(self.display, locale)
 
     def purpose_label(self, purpose: str, locale: str = "zh-CN") -> str:
         """Return a purpose in words; an unknown code as it is."""
-        return _in_locale(self.purposes[purpose], locale) if purpose in self.purposes else purpose
+        return in_locale(self.purposes[purpose], locale) if purpose in self.purposes else purpose
 
     def material(self, code: str) -> Material:
         """Return the material `code`; raises `NotFound("item.material_unknown")`."""
@@ -193,21 +193,11 @@ def load_items(folder: Path | None = None) -> dict[str, ServiceItem]:
     Raises `Malformed("item.file_invalid")` naming the file when one cannot be an item.
     """
     root: Traversable = folder if folder is not None else files("hub.catalogue").joinpath("data", "items")
-    items = {}
-    for entry in sorted(root.iterdir(), key=lambda e: e.name):
-        if entry.name.endswith(".json"):
-            try:
-                loaded = _parse(json.loads(entry.read_text(encoding="utf-8")))
-                if entry.name != f"{loaded.code}.json":
-                    raise ValueError("file name and code differ")
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise Malformed(
-                    "item.file_invalid",
-                    f"事项文件无效：{entry.name}",
-                    f"invalid service item file {entry.name}: {error}",
-                ) from error
-            items[loaded.code] = loaded
-    return items
+    return load_folder(root, _parse, _invalid)
+
+
+def _invalid(name: str, fault: Exception) -> Malformed:
+    return Malformed("item.file_invalid", f"事项文件无效：{name}", f"invalid service item file {name}: {fault}")
 
 
 def _parse(raw: dict[str, Any]) -> ServiceItem:
@@ -218,7 +208,7 @@ def _parse(raw: dict[str, Any]) -> ServiceItem:
     if len({m.code for m in materials}) != len(materials):
         raise ValueError("two materials share a code")
     limits = raw["caps"]
-    purposes = {p["code"]: _display(p["display"]) for p in raw["purposes"]}
+    purposes = {p["code"]: display(p["display"]) for p in raw["purposes"]}
     if set(limits["purposes"]) != set(purposes) or limits["max_uses"] < 1 or limits["valid_days"] < 1:
         raise ValueError("caps must name the item's purposes, at least one use and at least one day")
     return ServiceItem(
@@ -228,8 +218,8 @@ def _parse(raw: dict[str, Any]) -> ServiceItem:
         department=raw["department"],
         subject=raw["subject"],
         item_class=raw["class"],
-        display=_display(raw["display"]),
-        intro=_display(raw["intro"]),
+        display=display(raw["display"]),
+        intro=display(raw["intro"]),
         unconfirmed=tuple(raw["unconfirmed"]),
         scheme=raw.get("scheme"),
         statutory_days=_days(raw["statutory_days"]),
@@ -246,13 +236,13 @@ def _material(raw: dict[str, Any]) -> Material:
     waiver = raw["waiver"]
     return Material(
         code=raw["code"],
-        display=_display(raw["display"]),
+        display=display(raw["display"]),
         why=MappingProxyType(dict(raw["why"])),
         department=raw["department"],
         satisfied_by=tuple(_evidence(e) for e in raw["satisfied_by"]),
         holder=raw["holder"],
         required=raw["required"],
-        waiver=Waiver(waiver["kind"], _display(waiver["display"])) if waiver else None,
+        waiver=Waiver(waiver["kind"], display(waiver["display"])) if waiver else None,
         trips_before=raw["trips_before"],
         trips_unconfirmed=raw["trips_unconfirmed"],
         days_before=raw["days_before"],
@@ -273,24 +263,12 @@ def _evidence(raw: dict[str, Any]) -> Evidence:
 def _predicate(raw: dict[str, Any]) -> Predicate:
     if raw["op"] not in _OPERATORS:
         raise ValueError(f"unknown predicate operator {raw['op']}")
-    return Predicate(tuple(raw["path"]), raw["op"], raw["value"], _display(raw["display"]))
+    return Predicate(tuple(raw["path"]), raw["op"], raw["value"], display(raw["display"]))
 
 
 def _days(raw: dict[str, Any]) -> StatutoryDays:
     groups = tuple(DaysGroup(g["code"], g["department"], g["days"], g["unconfirmed"]) for g in raw["groups"])
     if groups and sum(g.days for g in groups) != raw["total"]:
         raise ValueError("the groups of statutory days do not add up to their total")
-    note = _display(raw["note"]) if "note" in raw else MappingProxyType({})
+    note = display(raw["note"]) if "note" in raw else MappingProxyType({})
     return StatutoryDays(raw["total"], raw["unconfirmed"], groups, note)
-
-
-def _display(entries: list[dict[str, str]]) -> Mapping[str, str]:
-    """Names by locale; both languages must be there."""
-    names = {e["locale"]: e["name"] for e in entries}
-    if not names.get("zh-CN") or not names.get("en"):
-        raise ValueError("a name is missing in Chinese or English")
-    return MappingProxyType(names)
-
-
-def _in_locale(names: Mapping[str, str], locale: str) -> str:
-    return names.get(locale) or names["en" if locale.startswith("en") else "zh-CN"]

@@ -9,7 +9,6 @@ from hub.errors import HubError, Malformed, Unprocessable
 from hub.formats import jws
 from hub.registry.model import KeyPurpose
 from keys.algorithms import ES256
-from keys.errors import KeyFault
 from keys.public import PublicKey
 
 PROOF_TYP = "yimen-key-proof+jwt"
@@ -20,10 +19,7 @@ SKEW_SECONDS = 30
 
 def public_key(jwk: Any) -> PublicKey:
     """The offered key; only ES256 is admitted. Raises Malformed `key.*` without repeating any value."""
-    try:
-        key = PublicKey.from_jwk(jwk)
-    except KeyFault as fault:
-        raise Malformed(fault.code, fault.zh, fault.en) from fault
+    key = jws.key_from_jwk(jwk)
     if key.alg != ES256:
         raise Malformed(
             "key.algorithm",

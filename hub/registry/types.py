@@ -4,7 +4,6 @@ A type is a data file (`hub/registry/types/<code>.json`), read once at start and
 This module is pure: it reads package data and answers questions, and knows no database.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,9 +14,9 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import SchemaError
 
 from hub.errors import Malformed, Unprocessable
+from hub.registry.datafiles import display, in_locale, load_folder
 
 ClaimPath = tuple[str | int | None, ...]
 
@@ -89,7 +88,7 @@ class CertificateType:
 
     def label(self, locale: str = "zh-CN") -> str:
         """Return the name of the type in `locale` (Chinese where that language is missing)."""
-        return _in_locale(self.display, locale)
+        return in_locale(self.display, locale)
 
     def claim(self, path: Iterable[str | int | None]) -> ClaimInfo | None:
         """Return what is known of the claim at `path`; an array index means every element."""
@@ -99,10 +98,10 @@ class CertificateType:
         """Return what people call the claim at `path`; holders' members have names of their own."""
         general = _general(path)
         if general in _HOLDER_LABELS:
-            return _in_locale(_HOLDER_LABELS[general], locale)
+            return in_locale(_HOLDER_LABELS[general], locale)
         info = self._by_path.get(general)
         return (
-            _in_locale(info.display, locale) if info else ".".join(str(p) for p in general if p is not None)
+            in_locale(info.display, locale) if info else ".".join(str(p) for p in general if p is not None)
         )
 
     def value_label(self, path: Iterable[str | int | None], value: object, locale: str = "zh-CN") -> str:
@@ -111,7 +110,7 @@ class CertificateType:
             return {True: "是", False: "否"}[value] if locale.startswith("zh") else ("yes" if value else "no")
         info = self._by_path.get(_general(path))
         names = info.values.get(str(value)) if info else None
-        return _in_locale(names, locale) if names else str(value)
+        return in_locale(names, locale) if names else str(value)
 
     def mask(self, path: Iterable[str | int | None]) -> str:
         """Return the masking rule of a claim: none, id_no, name, address or number."""
@@ -196,21 +195,11 @@ def load_types(folder: Path | None = None) -> dict[str, CertificateType]:
     Raises `Malformed("type.file_invalid")` naming the file when one cannot be a type.
     """
     root: Traversable = folder if folder is not None else files("hub.registry").joinpath("types")
-    types = {}
-    for entry in sorted(root.iterdir(), key=lambda e: e.name):
-        if entry.name.endswith(".json"):
-            try:
-                loaded = _parse(json.loads(entry.read_text(encoding="utf-8")))
-                if entry.name != f"{loaded.code}.json":
-                    raise ValueError("file name and code differ")
-            except (KeyError, TypeError, ValueError, AttributeError, SchemaError) as error:
-                raise Malformed(
-                    "type.file_invalid",
-                    f"证照类型文件无效：{entry.name}",
-                    f"invalid certificate type file {entry.name}: {error}",
-                ) from error
-            types[loaded.code] = loaded
-    return types
+    return load_folder(root, _parse, _invalid)
+
+
+def _invalid(name: str, fault: Exception) -> Malformed:
+    return Malformed("type.file_invalid", f"证照类型文件无效：{name}", f"invalid certificate type file {name}: {fault}")
 
 
 def _parse(raw: dict[str, Any]) -> CertificateType:
@@ -241,9 +230,9 @@ def _parse(raw: dict[str, Any]) -> CertificateType:
         issuers=frozenset(raw["issuers"]),
         nature=raw["nature"],
         max_age_days=raw.get("max_age_days"),
-        display=_display(raw["display"]),
+        display=display(raw["display"]),
         roles=tuple(
-            Role(r["role"], r["min"], r["max"], _display(r["display"])) for r in raw["holders"]["roles"]
+            Role(r["role"], r["min"], r["max"], display(r["display"])) for r in raw["holders"]["roles"]
         ),
         consent=raw["holders"]["consent"],
         schema=raw["schema"],
@@ -257,25 +246,13 @@ def _claim(raw: dict[str, Any]) -> ClaimInfo:
         raise ValueError(f"unknown mask {raw['mask']}")
     return ClaimInfo(
         path=tuple(raw["path"]),
-        display=_display(raw["display"]),
+        display=display(raw["display"]),
         mask=raw["mask"],
         unconfirmed=raw["unconfirmed"],
-        values={code: _display(names) for code, names in raw.get("values", {}).items()},
+        values={code: display(names) for code, names in raw.get("values", {}).items()},
     )
-
-
-def _display(entries: list[dict[str, str]]) -> Mapping[str, str]:
-    """Names by locale; both languages must be there."""
-    names = {e["locale"]: e["name"] for e in entries}
-    if not names.get("zh-CN") or not names.get("en"):
-        raise ValueError("a name is missing in Chinese or English")
-    return MappingProxyType(names)
 
 
 def _general(path: Iterable[str | int | None]) -> ClaimPath:
     """The path with array indices widened to "every element"."""
     return tuple(None if isinstance(p, int) else p for p in path)
-
-
-def _in_locale(names: Mapping[str, str], locale: str) -> str:
-    return names.get(locale) or names["en" if locale.startswith("en") else "zh-CN"]
