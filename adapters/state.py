@@ -243,11 +243,6 @@ class State:
         sql = f"select {_WAITING} from outbox order by id limit ?"  # noqa: S608
         return [Waiting(*row) for row in self.db.execute(sql, (limit,))]
 
-    def is_waiting(self, dataset: str, ref: str) -> bool:
-        """Whether something is promised for this key and not acked."""
-        sql = "select 1 from outbox where dataset = ? and ref = ?"
-        return self.db.execute(sql, (dataset, ref)).fetchone() is not None
-
     def keep_list_token(self, waiting_id: int, token: str) -> None:
         """Remember the status list that goes with a promise before it is sent, so that a resend sends the same."""
         with self.transaction() as db:

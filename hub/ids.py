@@ -6,9 +6,6 @@ import secrets
 import time
 import uuid
 
-BUCKETS = 256
-"""The number of partitions of the big tables, for ever (DESIGN section 4)."""
-
 
 def uuid7(millis: int | None = None) -> uuid.UUID:
     """A time-ordered row id (RFC 9562 section 5.7). Order within one millisecond is random."""
@@ -24,5 +21,5 @@ def public_token(nbytes: int = 16) -> str:
 
 
 def bucket_of(subject_id: uuid.UUID) -> int:
-    """The partition of a person's or organisation's rows: SHA-256(subject id) mod 256."""
+    """The partition of a person's or organisation's rows: SHA-256(subject id) mod 256, for ever."""
     return hashlib.sha256(subject_id.bytes).digest()[-1]

@@ -20,14 +20,6 @@ class Outcome(StrEnum):
     NO_RECORD = "no_record"
 
 
-OUTCOME_WORDS: dict[Outcome, tuple[str, str]] = {
-    Outcome.ACCEPTED: ("已核验", "Verified"),
-    Outcome.REFUSED: ("已拒绝", "Refused"),
-    Outcome.UNDECIDED: ("暂无法核验", "Could not be decided"),
-    Outcome.NO_RECORD: ("没有登记的证照", "Nothing registered"),
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Look:
     """What is recorded of one look: who, for what, on which basis, which claim names, and how it ended.

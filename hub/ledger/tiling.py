@@ -30,15 +30,6 @@ class Edge:
             peaks += Frontier.of(self.tails[level]).peaks
         return Frontier(self.size, peaks)
 
-    def holds_together(self) -> bool:
-        """Whether each tail has as many hashes as the size asks for."""
-        count, level = self.size, 0
-        while count:
-            if len(self.tails.get(level, ())) != count % WIDTH:
-                return False
-            count, level = count // WIDTH, level + 1
-        return True
-
 
 def grow(edge: Edge, entries: list[bytes], hashes: list[bytes]) -> list[tuple[Tile, bytes]]:
     """Advance `edge` over the leaves that begin at its last unfinished tile; the tiles that result, lowest first.

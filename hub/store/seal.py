@@ -95,10 +95,6 @@ class Vault:
             self._keep(subject_id, key)
         return key
 
-    def forget(self, subject_id: UUID) -> None:
-        """Drop the unwrapped key of somebody who is being erased."""
-        self._opened.pop(subject_id, None)
-
     def _keep(self, subject_id: UUID, key: bytes) -> None:
         self._opened[subject_id] = (time.monotonic() + KEPT_SECONDS, key)
         self._opened.move_to_end(subject_id)
