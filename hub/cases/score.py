@@ -25,7 +25,7 @@ from hub.errors import Forbidden, Unprocessable
 from hub.formats import jws, sdjwt
 from hub.ids import uuid7
 from hub.ledger.append import commit_event
-from hub.registry.keys import history
+from hub.registry.keys import find_key
 from hub.registry.types import CertificateType
 from hub.store.tx import Tx, View
 from keys.public import PublicKey
@@ -98,15 +98,16 @@ async def _shown(tx: Tx, token: str, number: int, case: Case, types: Mapping[str
     parts = sdjwt.parse(token)
     unverified = jws.split(parts.issuer_jwt)
     department = str(unverified.payload.get("iss", "")).rpartition("/dept/")[2]
-    keys = {key.kid: PublicKey.from_jwk(key.jwk) for key in await history(tx, department)}
-    key = keys.get(str(unverified.header.get("kid", "")))
+    key = await find_key(tx, department=department, kid=str(unverified.header.get("kid", "")))
     if key is None:
         raise _refused(number, "issuer_unknown")
-    signed = jws.verify(parts.issuer_jwt, typ=sdjwt.TYP, key=key)
+    signed = jws.verify(parts.issuer_jwt, typ=sdjwt.TYP, key=PublicKey.from_jwk(key.jwk))
     claims, _ = sdjwt.process(signed.payload, parts.disclosures)
     certificate = await by_jti(tx, department=department, jti=str(claims.get("jti", "")))
     if certificate is None or certificate.signing_input_hash != sdjwt.signing_input_hash(token):
         raise _refused(number, "not_registered")
+    if not key.stands_at(certificate.registered_at):
+        raise _refused(number, "key_not_trusted")
     kind = types[certificate.type_code]
     if await word_for(tx, certificate, kind) not in (StatusWord.VALID, StatusWord.EXPIRING):
         raise _refused(number, "not_standing")
@@ -160,6 +161,7 @@ def _refused(number: int, why: str) -> Unprocessable:
     words = {
         "too_many": ("提交的披露过多", "there are too many disclosures"),
         "issuer_unknown": ("签发部门或密钥未登记", "its issuer or key is not registered"),
+        "key_not_trusted": ("签名密钥已被宣布不可信", "its signing key is not trusted"),
         "not_registered": ("证照未在平台登记", "it is not registered here"),
         "not_standing": ("证照已撤销、暂停、被取代或过期", "it is revoked, suspended, superseded or expired"),
         "other_person": ("证照不是该办件当事人的", "it is not about the people of this case"),

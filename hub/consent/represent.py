@@ -14,6 +14,7 @@ from hub.clock import civil_day, day_start
 from hub.consent.model import Basis, guardianships
 from hub.errors import Forbidden
 from hub.formats import sdjwt
+from hub.registry.keys import find_key
 from hub.store.tx import Tx, View
 
 GUARDIAN_ENDS_AT = 18
@@ -117,7 +118,7 @@ async def children_of(view: View, *, guardian: UUID) -> list[UUID]:
     found: list[UUID] = []
     for type_code, parents, _ in PROOFS:
         for held in await of_holder(view, subject_id=guardian, type_code=type_code):
-            if held.role not in parents:
+            if held.role not in parents or not await _proves(view, held):
                 continue
             link = certificate_holders.c
             rows = await view.all(
@@ -148,7 +149,7 @@ async def _proof(view: View, guardian: UUID, child: UUID) -> tuple[Held, date] |
     link = certificate_holders.c
     for type_code, parents, claim in PROOFS:
         for held in await of_holder(view, subject_id=child, type_code=type_code):
-            if held.role != "child" or held.certificate.state is not CertificateState.CURRENT:
+            if held.role != "child" or not await _proves(view, held):
                 continue
             roles = await view.all(
                 sa.select(link.role).where(
@@ -163,6 +164,15 @@ async def _proof(view: View, guardian: UUID, child: UUID) -> tuple[Held, date] |
             if isinstance(birthday, str):
                 return held, date.fromisoformat(birthday)
     return None
+
+
+async def _proves(view: View, held: Held) -> bool:
+    """Whether a certificate counts: current, not past its end, its key trusted when it was registered."""
+    one = held.certificate
+    if one.state is not CertificateState.CURRENT or (one.valid_until and one.valid_until <= view.now):
+        return False
+    key = await find_key(view, department=one.department, kid=one.kid)
+    return key is not None and key.stands_at(one.registered_at)
 
 
 async def _frozen(view: View, guardian: UUID, child: UUID) -> bool:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from hub.clock import civil_day, seconds
 from hub.errors import Conflict, Forbidden, HubError, NotFound, Unprocessable
-from hub.formats.identifiers import RESIDENT_TYPE, normal_id, resident_id
+from hub.formats.identifiers import CREDIT_TYPE, RESIDENT_TYPE, normal_id, resident_id
 from hub.ids import bucket_of
 from hub.ledger.append import LeafRef, commit_event
 from hub.registry import officers as officers_room
@@ -49,11 +49,15 @@ async def find(view: View, *, id_type: str, id_no: str) -> UUID | None:
 async def resolve(tx: Tx, *, id_type: str, id_no: str, kind: SubjectKind | str) -> UUID:
     """The subject of this identifier; made when absent, with a key of its own (128 random bits as id).
 
+    A credit code is an organisation's and every other number a person's, known or not: otherwise the first who
+    names a number could make it the wrong kind for ever.
     Callers with several people resolve them in a fixed order. Raises as `find`, and Unprocessable
     `subject.kind` when the identifier belongs to the other kind (natural, legal).
     """
     blinds = _blinds(tx, id_type, normal_id(id_type, id_no))
     wanted = SubjectKind(kind)
+    if (id_type == CREDIT_TYPE) != (wanted is SubjectKind.LEGAL):
+        raise _wrong_kind()
     found = await _found(tx, blinds)
     if found is None:
         current = blinds[tx.vault.current_pepper]
@@ -266,11 +270,15 @@ async def _insert_identifier(tx: Tx, subject_id: UUID, id_type: str, blind: byte
 
 async def _require_kind(view: View, subject_id: UUID, wanted: SubjectKind) -> None:
     if await kind_of(view, subject_id) is not wanted:
-        raise Unprocessable(
-            "subject.kind",
-            "该证件号码属于另一类主体（自然人与法人不能混用）。",
-            "This identifier belongs to the other kind of subject (person or organisation).",
-        )
+        raise _wrong_kind()
+
+
+def _wrong_kind() -> Unprocessable:
+    return Unprocessable(
+        "subject.kind",
+        "该证件号码属于另一类主体（自然人与法人不能混用）。",
+        "This identifier belongs to the other kind of subject (person or organisation).",
+    )
 
 
 async def _row(view: View, subject_id: UUID) -> sa.Row[Any]:

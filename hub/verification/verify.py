@@ -131,7 +131,7 @@ async def _plan(tx: Tx, redemption: Redemption, ask: Ask) -> _Planned:
 
 def _coverage(ask: Ask, grant: Grant) -> Check:
     granted = _granted(grant, ask.type_code)
-    covered = ask.type_code in grant.detail["datatypes"]
+    covered = ask.type_code in grant.detail["datatypes"] and ask.basis in (None, grant.basis)
     if ask.fields is not None:
         covered = covered and set(ask.fields) <= set(granted)
     if covered:

@@ -111,8 +111,17 @@ async def issuing(request: Request) -> Caller:
 
 
 async def verifying(request: Request) -> Caller:
-    """A department at a door for verifiers."""
-    return await department_caller(request, scope="verify")
+    """A department at a door for verifiers, with its own token: a consent token is good for verifications only."""
+    caller = await department_caller(request, scope="verify")
+    if caller.token.grants:
+        raise Forbidden(
+            "token.consent_only",
+            "授权凭证只能用于核验，这里须用部门自己的令牌。",
+            "A consent token is for verifications only; this door needs the department's own token.",
+            next_zh="请在 /oauth/token 以 client_credentials 取得部门自己的令牌。",
+            next_en="Get the department's own token at /oauth/token (client_credentials).",
+        )
+    return caller
 
 
 async def redeeming(request: Request) -> Caller:

@@ -17,7 +17,7 @@ from hub.formats.masking import mask_name
 from hub.registry import subjects
 from hub.web.pages.render import render
 from hub.web.pages.visit import Visit, citizen, posted, text
-from hub.web.wallet import office_names
+from hub.web.wallet import children, office_names
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,9 +39,15 @@ async def request_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]
     async with hub.view(visit.actor) as view:
         asked = await approve.show(view, public_id=public_id, items=hub.items, types=hub.types)
         offices = await office_names(view)
-        people = {part.holder: await subjects.face(view, part.holder) for part in asked.parts}
-        held = {
-            person: {one.certificate.type_code for one in await of_holder(view, subject_id=person)} for person in people
+        own = {visit.subject_id} | {child.subject_id for child in await children(view, visit)}
+        people = {
+            part.holder: await subjects.face(view, part.holder) if part.holder in own else None for part in asked.parts
+        }
+        held = {  # of somebody who is not proved to be their child, nothing is told: neither name nor what they hold
+            part.holder: {one.certificate.type_code for one in await of_holder(view, subject_id=part.holder)}
+            if part.holder in own
+            else {ask.type_code for ask in part.types}
+            for part in asked.parts
         }
         late = asked.expires_at <= view.now
     names = {holder: mask_name(face.name) if face else "" for holder, face in people.items()}

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from hub.access.record import record_anonymous
 from hub.cases import open as cases
 from hub.clock import seconds
 from hub.consent.model import CaseFacts, GrantState
@@ -35,6 +36,7 @@ router = APIRouter(tags=["verifiers"])
 Verifying = Annotated[Caller, Depends(verifying)]
 Redeeming = Annotated[Caller, Depends(redeeming)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+TypeCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,48}$")]
 PathPart = Annotated[str, StringConstraints(min_length=1, max_length=64)] | int | None
 
 LINES = 1_000
@@ -46,7 +48,7 @@ LINES_A_COMMIT = 20
 class AskBody(Body):
     """What is asked of one certificate type; without `fields`, everything that was granted."""
 
-    type: Word
+    type: TypeCode
     fields: Annotated[list[list[PathPart]], Field(max_length=128)] | None = None
     predicates: bool = True
     basis: Word | None = None
@@ -86,8 +88,9 @@ async def verification(request: Request, caller: Redeeming) -> Response:
     body, raw = await read_body(request, NewVerification, max_bytes=LINE_BYTES)
     async with hub.tx(caller.actor) as tx:
         await caller.enter(tx)  # 1
+        under = " ".join(caller.token.grants).encode()  # other grants are another call, whatever the body says
         slot = await idempotency.enter(
-            tx, request, caller=caller.actor.reference(), body=raw, kept=idempotency.KEPT_PERSONAL
+            tx, request, caller=caller.actor.reference(), body=under + b"\n" + raw, kept=idempotency.KEPT_PERSONAL
         )
         if slot and slot.reply:  # 2
             await _require_standing(tx, caller.token)
@@ -155,6 +158,8 @@ async def _together(
                     redemptions.append(await _redemption(tx, token, body.asks))
                     places.append(place)
                 except HubError as error:
+                    if error.kind == "unauthenticated":
+                        await record_anonymous(tx, department=caller.department, reason=error.code)
                     answers[place] = told(error)
             found = await verify(tx, redemptions, items=hub.items, types=hub.types) if redemptions else []
             for place, verdicts in zip(places, found, strict=True):

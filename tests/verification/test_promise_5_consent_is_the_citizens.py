@@ -8,9 +8,12 @@ from world import World
 from hub.access import history
 from hub.access.model import Outcome
 from hub.actor import Actor, ActorKind
+from hub.certificates.model import StatusEvent
+from hub.consent.represent import children_of
 from hub.consent.withdraw import grants_of, withdraw
 from hub.errors import HubError
 from hub.ledger.model import leaves
+from hub.registry import keys
 from hub.verification.model import Ask
 
 
@@ -143,3 +146,36 @@ async def test_grants_are_listed_for_their_holder(world: World) -> None:
     async with world.view(actor) as view:
         (found,) = await grants_of(view, subject_id=grants[0].holder)
     assert found.public_id == grants[0].public_id
+
+
+async def test_what_is_asked_of_the_child_is_never_answered_with_the_parents_own(world: World) -> None:
+    wang, child = world.person("王小莞"), world.person("王𬭎", "20200301")
+    await world.certificate("degree", (wang, "owner"))
+    await world.certificate("birth", (child, "child"), (wang, "mother"), born_on="2020-03-01")
+    case = await world.case(wang, child)
+    details = [world.detail(case, ["degree"]), world.detail(case, ["school_record"], basis="guardian")]
+    started = await world.ask("dg-edu", case, details, of=wang)
+    grants = await world.agree(wang, started.public_id)
+    (verdict,) = await world.verify(case, grants, [Ask("degree", basis="guardian")])
+    assert (verdict.outcome, verdict.reason, verdict.sd_jwt) == (Outcome.REFUSED, "coverage.not_granted", None)
+
+
+@pytest.mark.parametrize("spoiled", ["suspended", "revoked", "distrusted"])
+async def test_a_birth_certificate_that_does_not_stand_proves_no_guardian(world: World, spoiled: str) -> None:
+    mother, child = world.person("李䶮"), world.person("王𬭎", "20200301")
+    birth = await world.certificate("birth", (child, "child"), (mother, "mother"), born_on="2020-03-01")
+    case = await world.case(mother, child)
+    detail = world.detail(case, ["school_record"], basis="guardian")
+    started = await world.ask("dg-edu", case, [detail], of=mother)
+    owner = world.types["birth"].owner
+    if spoiled == "distrusted":
+        async with world.tx() as tx:
+            kid = (await world.department(owner)).certificate.kid
+            await keys.distrust(tx, kid=kid, from_=world.clock())
+    else:
+        event = StatusEvent.SUSPEND if spoiled == "suspended" else StatusEvent.REVOKE
+        await world.change(birth.certificate, event, by=owner)
+    with pytest.raises(HubError, match=r"guardian\.not_proved"):
+        await world.agree(mother, started.public_id)
+    async with world.view() as view:
+        assert not await children_of(view, guardian=await world.subject(mother))

@@ -3,9 +3,9 @@ import json
 
 import pytest
 import sqlalchemy as sa
-from registry.makers import AUDIENCE
+from registry.makers import AUDIENCE, credit
 
-from hub.access.model import accesses
+from hub.access.model import accesses, anonymous_refusals
 from hub.consent.token import sign_token
 from hub.consent.withdraw import withdraw
 from hub.formats import jws, sdjwt
@@ -13,6 +13,7 @@ from hub.formats.merkle import verify_inclusion
 from hub.formats.note import verify_checkpoint
 from hub.formats.tlogproof import read
 from hub.ledger.head import log_key
+from hub.registry import keys
 from hub.store.model import idempotent_replies
 from keys.signer import generate
 
@@ -192,3 +193,76 @@ async def test_a_department_opens_reads_and_scores_its_own_case(world, edu, degr
     assert (foreign.status_code, foreign.json()["code"]) == (403, "case.not_yours_to_open")
     nothing = await world.call(edu, "POST", "/v1/cases", body | {"item_code": "none"})
     assert (nothing.status_code, nothing.json()["code"]) == (422, "item.unknown")
+
+
+async def test_a_kept_answer_is_for_the_same_grants_only(world, edu, wang):
+    """A withdrawn grant is left out of the next token: its kept answer must not come out under the rest."""
+    child = world.person("王小宝", "20200505")
+    await world.certificate("birth", (child, "child"), (wang, "mother"), born_on="2020-05-05")
+    await world.certificate("school_record", (child, "child"))
+    case = await world.case(wang, child)
+    details = [world.detail(case, ["degree"]), world.detail(case, ["school_record"], basis="guardian")]
+    started = await world.ask("dg-edu", case, details, of=wang)
+    own, childs = await world.agree(wang, started.public_id)
+    asks = {"asks": [{"type": "degree"}, {"type": "school_record"}]}
+    both = consent(world, edu, [own, childs])
+    first = await world.call(edu, "POST", "/v1/verifications", asks, token=both, key="v1")
+    assert [one["outcome"] for one in first.json()["verdicts"]] == ["accepted", "accepted"]
+    async with world.tx(await world.citizen(wang)) as tx:
+        await withdraw(tx, grant=childs.public_id)
+    after = await world.call(edu, "POST", "/v1/verifications", asks, token=consent(world, edu, [own]), key="v1")
+    assert (after.status_code, after.json()["code"]) == (422, "idempotency.other_body")
+
+
+@pytest.mark.parametrize("code", ["x" * 49, "x" * 64, "度", "a b"])
+async def test_an_impossible_type_spoils_no_other_line(world, edu, wang, code):
+    _, grants = await world.grant(wang, ["degree"])
+    lines = [
+        {"token": consent(world, edu, grants), "asks": [{"type": code}]},
+        {"token": consent(world, edu, grants), **ASKS},
+    ]
+    content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    answer = await world.call(
+        edu, "POST", "/v1/verifications/batch", content=content, media_type="application/x-ndjson"
+    )
+    bad, good = [json.loads(line) for line in answer.text.splitlines()]
+    assert (bad["status"], good["status"]) == (422, 200)
+    assert good["verdicts"][0]["outcome"] == "accepted"
+
+
+async def test_a_broken_consent_token_in_a_batch_is_recorded_too(world, edu):
+    content = json.dumps({"token": "nonsense", **ASKS}).encode() + b"\n"
+    await world.call(
+        edu, "POST", "/v1/verifications/batch", content=content, media_type="application/x-ndjson"
+    )
+    async with world.view() as view:
+        (row,) = await view.all(sa.select(anonymous_refusals))
+    assert (row.department, row.reason) == ("dg-edu", "token.invalid")
+
+
+async def test_a_consent_token_is_not_the_departments_own(world, edu, wang):
+    _, grants = await world.grant(wang, ["degree"])
+    answer = await world.call(edu, "GET", "/v1/cases", token=consent(world, edu, grants))
+    assert (answer.status_code, answer.json()["code"]) == (403, "token.consent_only")
+
+
+@pytest.mark.parametrize("who", ["applicant", "beneficiary"])
+async def test_an_organisations_number_is_no_person_known_or_not(world, edu, wang, who):
+    """Otherwise a case could turn a number into the wrong kind for ever, and tell who is known."""
+    person = {"id_type": wang.id_type, "id_no": wang.id_no}
+    company = {"id_type": "001", "id_no": credit(77)}
+    body = {"item_code": "441900-edu-points-enrolment", "applicant": person, "beneficiary": None}
+    answer = await world.call(edu, "POST", "/v1/cases", body | {who: company})
+    assert (answer.status_code, answer.json()["code"]) == (422, "subject.kind")
+
+
+async def test_a_score_rests_on_no_key_that_is_distrusted(world, edu, degree, wang):
+    case, grants = await world.grant(wang, ["degree"])
+    answer = await world.call(edu, "POST", "/v1/verifications", ASKS, token=consent(world, edu, grants))
+    body = {"disclosures": [answer.json()["verdicts"][0]["sd_jwt"]]}
+    path = f"/v1/cases/{case.public_id}/score"
+    assert (await world.call(edu, "POST", path, body)).status_code == 201
+    async with world.tx() as tx:
+        await keys.distrust(tx, kid=degree.certificate.kid, from_=world.clock())
+    refused = await world.call(edu, "POST", path, body)
+    assert (refused.status_code, refused.json()["why"]) == (422, "key_not_trusted")

@@ -175,11 +175,13 @@ async def test_a_guardian_sees_who_looked_at_the_child(family: Family) -> None:
 async def test_somebody_who_is_no_guardian_gets_nothing_and_the_attempt_is_recorded(family: Family) -> None:
     world, stranger = family.world, family.other
     case = await world.case(stranger, family.child)
-    details = [world.detail(case, ["birth"], basis="guardian")]
+    details = [world.detail(case, ["birth", "school_record"], basis="guardian")]
     public_id = (await world.ask("dg-edu", case, details, of=stranger)).public_id
     browser = family.browser()
     await browser.sign_in(subject=await world.subject(stranger))
     page = await browser.get(f"/requests/{public_id}")
+    assert "陈*诺" not in page.text, "a stranger is told neither the child's name nor what the child holds"
+    assert "平台上还没有" not in page.text
     refused = await browser.send(page, f"/requests/{public_id}", {"decision": "agree"})
     assert refused.status == 403
     async with family.hub.view(SYSTEM) as view:

@@ -55,3 +55,12 @@ async def test_broken_multipart(family: Family, body: bytes) -> None:
     assert Page(await browser.client.post("/verify", content=body, headers=headers)).status in (400, 403)
     unsure = {b"content-type": b"multipart/form-data; boundary=x", b"content-length": "²".encode("latin-1")}
     assert Page(await browser.client.post("/login", content=b"1", headers=unsure)).status in (400, 403)
+
+
+async def test_a_length_that_binds_nobody_is_no_length(family: Family) -> None:
+    """Beside Transfer-Encoding a Content-Length says nothing of what comes."""
+    headers = {"content-length": "3", "transfer-encoding": "chunked"}
+    headers["content-type"] = "application/x-www-form-urlencoded"
+    answer = await family.browser().client.post("/login", content=b"a=b", headers=headers)
+    assert answer.status_code == 400
+    assert "长度" in answer.text
