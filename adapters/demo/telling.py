@@ -61,13 +61,6 @@ class Teller:
         self.console.print()
         self.console.rule(f"[bold]{self._chapter}. {escape(zh)}[/bold]  {escape(en)}", align="left")
 
-    def say(self, zh: str, en: str = "") -> None:
-        """A sentence of the story, not shown when quiet."""
-        if not self.quiet:
-            self.console.print(f"  {escape(zh)}")
-            if en:
-                self.console.print(f"  [dim]{escape(en)}[/dim]")
-
     def good(self, zh: str, en: str) -> None:
         """Something that worked as it should."""
         self._mark("[green]✓[/green]", zh, en)

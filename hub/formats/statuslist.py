@@ -132,10 +132,6 @@ class StatusToken:
     lst: StatusList
     sha256: str
 
-    def usable_until(self, fetched_at: int) -> int:
-        """The second from which a copy fetched at `fetched_at` makes no statement any more."""
-        return min(fetched_at + self.ttl, self.exp)
-
 
 def sign_token(
     lst: StatusList,

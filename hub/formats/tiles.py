@@ -69,22 +69,6 @@ def tiles_at(size: int) -> list[Tile]:
     return sorted(found)
 
 
-def tiles_between(old: int, new: int) -> list[Tile]:
-    """The tiles to write when the tree grows from `old` to `new`: those completed on the way, and the new
-    edge.
-    """
-    found: list[Tile] = []
-    level, before, after = 0, old, new
-    while after > before:
-        first, last = before // WIDTH, after // WIDTH
-        found += [Tile(level, index) for index in range(first, last)]
-        if after % WIDTH:
-            found.append(Tile(level, last, after % WIDTH))
-        level, before, after = level + 1, before // WIDTH, after // WIDTH
-    found += [Tile(ENTRIES, tile.index, tile.width) for tile in found if tile.level == 0]
-    return sorted(found)
-
-
 def exists_at(tile: Tile, size: int) -> bool:
     """Whether `tile` is part of the tree of `size`: full, or partial with exactly the width of that edge."""
     count = size >> HEIGHT * max(tile.level, 0)

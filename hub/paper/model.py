@@ -124,7 +124,6 @@ class Outcome(StrEnum):
     VALID = "valid"
     STATUS_STALE = "status_stale"
     FUTURE_DATED = "future_dated"
-    SANDBOX = "sandbox_document"
 
 
 @dataclass(frozen=True)
@@ -205,11 +204,6 @@ WORDS: dict[Outcome, Words] = {
         "Try again later; this does not mean that the certificate is invalid.",
     ),
     Outcome.FUTURE_DATED: Words("证照尚未生效。", "The certificate is not valid yet.", *_ASK_ISSUER),
-    Outcome.SANDBOX: Words(
-        "这是测试环境的样本，没有效力。",
-        "This is a sample from a test environment and proves nothing.",
-        *_ASK_AGAIN,
-    ),
 }
 
 

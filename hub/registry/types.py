@@ -184,11 +184,6 @@ _HOLDER_MASKS: Mapping[ClaimPath, str] = MappingProxyType(
 )
 
 
-def type_claims(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of a certificate's payload that its type speaks about (the envelope left out)."""
-    return {k: v for k, v in payload.items() if k not in ENVELOPE}
-
-
 def load_types(folder: Path | None = None) -> dict[str, CertificateType]:
     """Read every type file of `folder` (default: those shipped with the hub), by code.
 

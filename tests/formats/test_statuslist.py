@@ -218,12 +218,6 @@ def test_a_list_of_the_past_is_judged_at_that_moment():
     assert code(token(), Unprocessable, now=NOW + WEEK, skew=0) == "jwt.expired"
 
 
-def test_a_copy_is_usable_for_ttl_and_never_beyond_exp():
-    found = verify(token(exp=NOW + 1000))
-    assert found.usable_until(NOW) == NOW + 300
-    assert found.usable_until(NOW + 900) == NOW + 1000
-
-
 def test_another_list():
     assert code(token(sub=URI + "x")) == "statuslist.sub"
     assert code(token(), expected_sub=URI.upper()) == "statuslist.sub"

@@ -1,7 +1,7 @@
 """Tile paths and bundles: one spelling each, and the sizes of the standard's own example."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.errors import Malformed
@@ -47,22 +47,6 @@ def test_the_edge_of_70000_leaves() -> None:
     ]  # fmt: skip
     assert tiles.tiles_at(256) == [Tile(ENTRIES, 0, 256), Tile(0, 0, 256), Tile(1, 0, 1)]
     assert tiles.tiles_at(0) == []
-
-
-@given(st.integers(0, 200_000), st.integers(0, 3_000))
-@settings(max_examples=60)
-def test_growing_writes_exactly_what_is_new(old: int, more: int) -> None:
-    new = old + more
-    written = tiles.tiles_between(old, new)
-    assert len(set(written)) == len(written)
-    assert all(tiles.exists_at(tile, new) for tile in written)
-    assert all(not tiles.exists_at(tile, old) for tile in written)
-    # nothing on the new edge is missing: it is written now or was there before
-    assert all(tile in written or tiles.exists_at(tile, old) for tile in tiles.tiles_at(new))
-    full = new // 256
-    assert [tile for tile in written if tile.level == 0 and not tile.partial] == [
-        Tile(0, index) for index in range(old // 256, full)
-    ]
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20))
