@@ -1,6 +1,6 @@
 """What anybody does who watches the ledger: remember one checkpoint, and let no later one contradict it.
 
-Pure: it needs no database and no trust in the hub. Auditors, witnesses and `yimen verify` use it (promise 3).
+Pure: it needs no database and no trust in the hub. For programs that watch; nothing in the hub calls it (promise 3).
 """
 
 from collections.abc import Sequence

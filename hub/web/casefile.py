@@ -1,4 +1,4 @@
-"""The door for cases: a department opens one for an applicant, reads it, scores it. People stand in bodies only."""
+"""The door for cases: a department opens one for an applicant, lists, reads, scores it. People stand in bodies only."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
