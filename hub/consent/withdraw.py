@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from hub.clock import seconds
 from hub.consent.model import Basis, Grant, GrantState, grants
+from hub.consent.represent import children_of
 from hub.errors import NotFound
 from hub.ids import bucket_of
 from hub.ledger.append import commit_event
@@ -15,13 +16,14 @@ from hub.store.tx import Tx, View
 
 
 async def withdraw(tx: Tx, *, grant: str) -> Grant:
-    """Withdraw the grant with this public id; only its holder or approver may. Twice is the same as once.
+    """Withdraw the grant with this public id; its holder, its approver and the child's other parent may. Twice is the
+    same as once.
 
     The update takes the grant's row lock, which every use takes too: uses and the withdrawal have one order,
     and `grant_seq` shows it in the ledger. Replies that were kept under this grant die with it.
     """
     found = await by_public_id(tx, grant)
-    if tx.actor.subject_id is None or tx.actor.subject_id not in (found.holder, found.approver):
+    if not await _may_withdraw(tx, found):
         raise unknown_grant()
     row = (
         await tx.conn.execute(
@@ -51,6 +53,13 @@ async def withdraw(tx: Tx, *, grant: str) -> Grant:
         },
     )
     return from_row(row)
+
+
+async def _may_withdraw(tx: Tx, found: Grant) -> bool:
+    citizen = tx.actor.subject_id
+    if citizen is None or citizen in (found.holder, found.approver):
+        return citizen is not None
+    return found.basis is Basis.GUARDIAN and found.holder in await children_of(tx, guardian=citizen)
 
 
 async def grants_of(view: View, *, subject_id: UUID) -> list[Grant]:

@@ -9,6 +9,7 @@ from hub.access import history
 from hub.access.model import Outcome
 from hub.actor import Actor, ActorKind
 from hub.certificates.model import StatusEvent
+from hub.consent.model import GrantState
 from hub.consent.represent import children_of
 from hub.consent.withdraw import grants_of, withdraw
 from hub.errors import HubError
@@ -179,3 +180,19 @@ async def test_a_birth_certificate_that_does_not_stand_proves_no_guardian(world:
         await world.agree(mother, started.public_id)
     async with world.view() as view:
         assert not await children_of(view, guardian=await world.subject(mother))
+
+
+async def test_either_parent_can_withdraw_what_one_gave_for_the_child(world: World) -> None:
+    mother, father, child = world.person("李䶮"), world.person("王大"), world.person("王𬭎", "20200301")
+    await world.certificate(
+        "birth", (child, "child"), (mother, "mother"), (father, "father"), born_on="2020-03-01"
+    )
+    await world.certificate("degree", (mother, "owner"))
+    case = await world.case(mother, child)
+    details = [world.detail(case, ["degree"]), world.detail(case, ["school_record"], basis="guardian")]
+    own, childs = await world.agree(mother, (await world.ask("dg-edu", case, details, of=mother)).public_id)
+    async with world.tx(await world.citizen(father)) as tx:
+        assert (await withdraw(tx, grant=childs.public_id)).state is GrantState.WITHDRAWN
+    with pytest.raises(HubError, match=r"grant\.unknown"):
+        async with world.tx(await world.citizen(father)) as tx:
+            await withdraw(tx, grant=own.public_id)
