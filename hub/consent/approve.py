@@ -109,6 +109,8 @@ async def approve(
     for position, part in enumerate(request.parts):
         ticked = None if chosen is None else chosen[position] if position < len(chosen) else {}
         detail = _narrow(part, ticked)  # 2
+        if detail is None:  # of this person nothing was ticked: no grant
+            continue
         evidence = None
         if part.basis is Basis.GUARDIAN:  # 3
             proof = await prove_guardian(
@@ -123,6 +125,14 @@ async def approve(
             # What a guardian gave ends with the guardianship, whatever was asked.
             detail = replace(detail, valid_until=min(detail.valid_until, seconds(proof.ends_at)))
         made.append(await _grant(tx, request, part, detail, position, evidence))
+    if not made:
+        raise Unprocessable(
+            "consent.nothing_ticked",
+            "一项都没有勾选，等于没有同意。",
+            "Nothing is ticked, so there is nothing to agree to.",
+            next_zh="请勾选愿意提供的内容；都不愿意，请选择“不同意”。",
+            next_en="Tick what you are willing to show, or choose refuse.",
+        )
     return made
 
 
@@ -235,7 +245,8 @@ def _ask(item: ServiceItem, kind: CertificateType, asked: Iterable[ClaimPath]) -
     )
 
 
-def _narrow(part: Part, ticked: Mapping[str, Iterable[ClaimPath]] | None) -> Detail:
+def _narrow(part: Part, ticked: Mapping[str, Iterable[ClaimPath]] | None) -> Detail | None:
+    """The detail as granted; None when all that was asked is optional and nothing of it is ticked."""
     fields: dict[str, tuple[ClaimPath, ...]] = {}
     for ask in part.types:
         asked = {field.path for field in ask.fields}
@@ -257,6 +268,8 @@ def _narrow(part: Part, ticked: Mapping[str, Iterable[ClaimPath]] | None) -> Det
             )
         if wanted:
             fields[ask.type_code] = tuple(field.path for field in ask.fields if field.path in wanted)
+    if not fields and not part.detail.predicates and any(ask.fields for ask in part.types):
+        return None
     return part.detail.narrowed(fields)
 
 

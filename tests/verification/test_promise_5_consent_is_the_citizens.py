@@ -9,6 +9,7 @@ from hub.access import history
 from hub.access.model import Outcome
 from hub.actor import Actor, ActorKind
 from hub.certificates.model import StatusEvent
+from hub.consent import approve
 from hub.consent.model import GrantState
 from hub.consent.represent import children_of
 from hub.consent.withdraw import grants_of, withdraw
@@ -129,6 +130,18 @@ async def test_somebody_else_cannot_decide_and_nobody_decides_twice(world: World
     await world.agree(wang, started.public_id)
     with pytest.raises(HubError, match=r"consent\.already_decided"):
         await world.agree(wang, started.public_id)
+
+
+async def test_agreeing_to_nothing_is_no_agreement(world: World) -> None:
+    wang = world.person("王小莞")
+    case = await world.case(wang)
+    started = await world.ask("dg-edu", case, [world.detail(case, ["degree"])], of=wang)
+    with pytest.raises(HubError, match=r"consent\.nothing_ticked"):
+        async with world.tx(await world.citizen(wang)) as tx:
+            await approve.approve(
+                tx, public_id=started.public_id, chosen=[{}], items=world.items, types=world.types
+            )
+    assert await world.agree(wang, started.public_id)  # the request still waits
 
 
 async def test_a_person_nobody_knows_is_answered_alike_and_nobody_ever_sees_it(world: World) -> None:
