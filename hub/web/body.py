@@ -101,6 +101,12 @@ def request_schema(model: type[Body], example: Mapping[str, Any]) -> dict[str, A
     return {"requestBody": {"required": True, "content": content}}
 
 
+def lines_schema(example: str) -> dict[str, Any]:
+    """What OpenAPI is told of a body of newline-delimited JSON, by one example line."""
+    content = {"application/x-ndjson": {"schema": {"type": "string"}, "example": f"{example}\n"}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def _inline(schema: Any, defs: Mapping[str, Any] | None = None) -> Any:
     """The schema without `$defs`: our bodies are small and do not refer to themselves."""
     if isinstance(schema, dict):

@@ -19,7 +19,7 @@ from hub.paper.read import MAX_PDF, inspect_in_child
 from hub.store.tx import Tx
 from hub.web import examples, idempotency, ndjson
 from hub.web.answer import dumps, json_answer, receipt_for, request_id
-from hub.web.body import CERTIFICATE, Body, parse, read_body, read_bytes, request_schema
+from hub.web.body import CERTIFICATE, Body, lines_schema, parse, read_body, read_bytes, request_schema
 from hub.web.caller import Caller, issuing
 from hub.web.deps import Hub, hub_of
 from hub.web.problems import STATUS, document
@@ -160,17 +160,7 @@ async def new_certificate(request: Request, caller: Issuing) -> Response:
 
 @router.post(
     "/v1/certificates/batch",
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/x-ndjson": {
-                    "schema": {"type": "string"},
-                    "example": '{"line":1,"sd_jwt":"eyJ…"}\n',
-                }
-            },
-        }
-    },
+    openapi_extra=lines_schema('{"line":1,"sd_jwt":"eyJ…"}'),
     responses=examples.REGISTERED_LINES,
 )
 async def batch(request: Request, caller: Issuing) -> Response:

@@ -26,7 +26,7 @@ from hub.verification.model import Ask, Check, Verdict
 from hub.verification.verify import Redemption, verify
 from hub.web import examples, idempotency, ndjson
 from hub.web.answer import dumps, json_answer, receipt_for, request_id
-from hub.web.body import Body, parse, read_body, request_schema
+from hub.web.body import Body, lines_schema, parse, read_body, request_schema
 from hub.web.caller import Caller, is_revoked, redeeming, token_keys, verifying
 from hub.web.deps import Hub, hub_of
 from hub.web.problems import STATUS, document
@@ -106,17 +106,7 @@ async def verification(request: Request, caller: Redeeming) -> Response:
 
 @router.post(
     "/v1/verifications/batch",
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/x-ndjson": {
-                    "schema": {"type": "string"},
-                    "example": '{"line":1,"token":"eyJ…","asks":[{"type":"degree"}]}\n',
-                }
-            },
-        }
-    },
+    openapi_extra=lines_schema('{"line":1,"token":"eyJ…","asks":[{"type":"degree"}]}'),
     responses=examples.VERIFIED_LINES,
 )
 async def batch(request: Request, caller: Verifying) -> Response:
@@ -146,7 +136,10 @@ async def batch(request: Request, caller: Verifying) -> Response:
 async def _together(
     hub: Hub, caller: Caller, lines: Sequence[bytes], told: ndjson.Told
 ) -> list[dict[str, Any]]:
-    """The answers of some lines, all recorded in one commit; given only after it."""
+    """The answers of some lines, all recorded in one commit; given only after it.
+
+    When one line fails the whole commit (an erased person, a lost connection), each is tried again alone.
+    """
     answers: list[dict[str, Any] | None] = [None] * len(lines)
     try:
         async with hub.tx(caller.actor) as tx:
@@ -164,10 +157,10 @@ async def _together(
             found = await verify(tx, redemptions, items=hub.items, types=hub.types) if redemptions else []
             for place, verdicts in zip(places, found, strict=True):
                 answers[place] = {"status": 200, **_verdicts(hub, verdicts)}
-    except HubError as fault:
-        return [told(fault)] * len(lines)
-    except DBAPIError:
-        return [told(_try_again())] * len(lines)
+    except (HubError, DBAPIError) as fault:
+        if len(lines) > 1:
+            return [(await _together(hub, caller, [line], told))[0] for line in lines]
+        return [told(fault if isinstance(fault, HubError) else _try_again())]
     return [answer or told(_try_again()) for answer in answers]
 
 
