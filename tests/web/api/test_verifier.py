@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from registry.makers import AUDIENCE, credit
 
 from hub.access.model import accesses, anonymous_refusals
+from hub.certificates.model import certificate_holders
 from hub.consent.token import sign_token
 from hub.consent.withdraw import withdraw
 from hub.formats import jws, sdjwt
@@ -266,3 +267,20 @@ async def test_a_score_rests_on_no_key_that_is_distrusted(world, edu, degree, wa
         await keys.distrust(tx, kid=degree.certificate.kid, from_=world.clock())
     refused = await world.call(edu, "POST", path, body)
     assert (refused.status_code, refused.json()["why"]) == (422, "key_not_trusted")
+
+
+async def test_an_erased_person_in_a_batch_spoils_no_other_line(world, edu, wang):
+    gone = world.person("李小红")
+    await world.certificate("degree", (gone, "owner"))
+    (_, theirs), (_, grants) = await world.grant(gone, ["degree"]), await world.grant(wang, ["degree"])
+    of_them = certificate_holders.c.subject_id == await world.subject(gone)
+    async with world.tx() as tx:
+        await tx.run(certificate_holders.update().where(of_them).values(wrapped_key=None))
+    lines = [{"token": consent(world, edu, some), **ASKS} for some in (theirs, grants)]
+    content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    answer = await world.call(
+        edu, "POST", "/v1/verifications/batch", content=content, media_type="application/x-ndjson"
+    )
+    erased, good = [json.loads(line) for line in answer.text.splitlines()]
+    assert (erased["status"], erased["problem"]["code"]) == (410, "subject.erased")
+    assert (good["status"], good["verdicts"][0]["outcome"]) == (200, "accepted")
