@@ -121,8 +121,8 @@ async def accept_list(tx: Tx, *, token: str, changes: dict[int, int], uri: str |
     and none leaves INVALID.
     """
     department = acting_department(tx)
-    header = jws.split(token).header
-    claimed = str(jws.split(token).payload.get("sub", ""))
+    unverified = jws.split(token)
+    header, claimed = unverified.header, str(unverified.payload.get("sub", ""))
     row = await tx.first(
         sa.select(status_lists)
         .where(status_lists.c.uri == claimed, status_lists.c.department == department)

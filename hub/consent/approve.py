@@ -53,8 +53,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class ConsentRequest:
-    """A request as the citizen sees it."""
+    """A request as the citizen sees it; `id` is its row, never shown."""
 
+    id: UUID
     public_id: str
     department: str
     item: ServiceItem
@@ -214,6 +215,7 @@ def _request(
         asks = tuple(_ask(item, types[code], detail.fields.get(code, ())) for code in detail.datatypes)
         parts.append(Part(UUID(holder), Basis(detail.basis), detail, asks))
     return ConsentRequest(
+        id=row.id,
         public_id=str(row.public_id),
         department=str(row.department),
         item=item,
@@ -280,7 +282,7 @@ async def _grant(
         "bucket": bucket_of(part.holder),
         "id": uuid7(),
         "public_id": public_token(),
-        "request_id": (await _row(tx, request.public_id)).id,
+        "request_id": request.id,
         "position": position,
         "holder": part.holder,
         "approver": _citizen(tx),
@@ -299,7 +301,7 @@ async def _grant(
         "seq": 1,
         "created_at": tx.now,
     }
-    await tx.insert(grants, values)
+    row = (await tx.conn.execute(grants.insert().values(**values).returning(grants))).first()
     await tx.insert(
         public_ids,
         {
@@ -323,9 +325,6 @@ async def _grant(
             "department": request.department,
             "at": seconds(tx.now),
         },
-    )
-    row = await tx.first(
-        sa.select(grants).where(grants.c.bucket == values["bucket"], grants.c.id == values["id"])
     )
     return from_row(row)
 

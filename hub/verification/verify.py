@@ -85,7 +85,8 @@ async def verify(
                 f"一次可核验 1 到 {MAX_ASKS} 类证照。",
                 f"Between 1 and {MAX_ASKS} certificate types can be verified at once.",
             )
-        planned.append([await _plan(tx, redemption, ask) for ask in redemption.asks])
+        named = await _named(tx, redemption.token)
+        planned.append([_plan(tx, redemption, ask, named) for ask in redemption.asks])
     await _take_uses(tx, planned)  # 3
     drafts: list[list[tuple[Verdict, Look | None]]] = []
     for group in planned:
@@ -96,20 +97,26 @@ async def verify(
     return await _record(tx, drafts)
 
 
-async def _plan(tx: Tx, redemption: Redemption, ask: Ask) -> _Planned:
+async def _named(tx: Tx, token: AccessToken) -> list[Grant | None]:
+    """The grants that a token names, in its order; None for one that is not there any more."""
+    found: list[Grant | None] = []
+    for public_id in token.grants:
+        try:
+            found.append(await by_public_id(tx, public_id))
+        except NotFound:
+            found.append(None)
+    return found
+
+
+def _plan(tx: Tx, redemption: Redemption, ask: Ask, named: Sequence[Grant | None]) -> _Planned:
     """Checks 1, 2 and 4, and which of the token's grants speaks of this type."""
     found: Grant | None = None
-    for public_id, detail in zip(
-        redemption.token.grants, redemption.token.authorization_details, strict=True
-    ):
+    for grant, detail in zip(named, redemption.token.authorization_details, strict=True):
         fits = ask.type_code in detail.datatypes and ask.basis in (None, detail.basis)
-        if fits or found is None:
-            try:
-                found = await by_public_id(tx, public_id)
-            except NotFound:
-                continue
-        if fits:
-            break
+        if grant is not None and (fits or found is None):
+            found = grant
+            if fits:
+                break
     done: dict[Step, Check] = {Step.TIME: checks.passed(Step.TIME)}
     token = redemption.token
     if token.client_id != tx.actor.department or token.jkt != tx.actor.jkt:  # 2
