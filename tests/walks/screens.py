@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from fastapi import FastAPI
 from parts import free_port
 from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Error as BrowserError
 
 HOST = "hub.example"
 BASE = f"https://{HOST}"
@@ -85,6 +86,19 @@ async def chromium_at(port: int, path: str) -> AsyncIterator[Browser]:
             await browser.close()
 
 
+async def picture(page: Page, path: Path, *, whole: bool = False) -> None:
+    """A screenshot. A busy machine's Chromium sometimes has no frame ready; then it is asked again, 5 times at most."""
+    for left in range(4, -1, -1):
+        try:
+            await page.screenshot(path=path, full_page=whole)
+            return
+        except BrowserError as error:
+            if not left or "Unable to capture screenshot" not in str(error):
+                raise
+            await asyncio.sleep(1)
+
+
+
 @dataclass
 class Eyes:
     """One visitor; every page that is looked at is checked, photographed at two widths, and must stay silent."""
@@ -120,8 +134,8 @@ class Eyes:
             await page.set_viewport_size({"width": width, "height": height})
             if at:
                 await page.goto(page.url.partition("#")[0] + at)
-            await page.screenshot(path=self.folder / f"{name}-{label}.png")
-            await page.screenshot(path=self.folder / f"{name}-{label}-whole.png", full_page=True)
+            await picture(page, self.folder / f"{name}-{label}.png")
+            await picture(page, self.folder / f"{name}-{label}-whole.png", whole=True)
         await self.check(page, name, tap=44)
         await page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
 

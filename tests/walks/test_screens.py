@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from parts import FixedClock
 from playwright.async_api import Page
-from walks.screens import BASE, DOCS, WRITE, Eyes, chromium_at, served
+from walks.screens import BASE, DOCS, WRITE, Eyes, chromium_at, picture, served
 from web.pages.family import Family, make_family
 from world import World
 
@@ -144,7 +144,7 @@ async def large_text(eyes: Eyes, family: Family) -> None:
     async with eyes.visitor() as page:
         await enter(page, family, "parent")
         await page.goto(f"{BASE}/wallet?care=1")
-        await page.screenshot(path=eyes.folder / "care-phone.png", full_page=True)
+        await picture(page, eyes.folder / "care-phone.png", whole=True)
         for path in ("/wallet", "/accesses", "/requests", "/verify", "/help", "/"):
             await page.goto(f"{BASE}{path}")
             await eyes.check(page, f"care {path}", tap=60)
