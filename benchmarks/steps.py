@@ -26,7 +26,6 @@ import structlog
 from fastapi import FastAPI
 
 from benchmarks import stage
-from benchmarks.experiments import loop_sqlite
 from benchmarks.measure import Report, arguments, finish
 from benchmarks.verify_api import ASKS, PATH, _people
 from hub.consent.model import Grant, grants
@@ -105,13 +104,10 @@ class Clock:
 def main() -> int:
     """Measure and print."""
     parser = arguments("steps", rounds=100)
-    parser.add_argument("--loop-sqlite", action="store_true", help="SQLite as in experiments/loop_sqlite.py")
     given = parser.parse_args()
-    if given.loop_sqlite:
-        loop_sqlite.use()
     structlog.configure([structlog.processors.JSONRenderer()], logger_factory=structlog.ReturnLoggerFactory())
     logging.disable(logging.WARNING)
-    report = Report("steps", {"requests": given.rounds, "people": 8, "loop_sqlite": given.loop_sqlite})
+    report = Report("steps", {"requests": given.rounds, "people": 8})
     with stage.folder() as folder, stage.durable_postgres() as postgres:
         for name, url in (("sqlite", ""), *([("postgresql", postgres)] if postgres else [])):
             _measure(report, name, folder / name, url, given.rounds)

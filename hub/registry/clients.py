@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from hub.errors import Unauthenticated
-from hub.registry.keys import from_row
+from hub.registry.keys import DepartmentKey, from_row
 from hub.registry.model import DepartmentState, KeyPurpose, department_keys, departments
 from hub.store.tx import View
 from keys.public import PublicKey
@@ -14,6 +14,14 @@ async def client_key(view: View, *, department: str, kid: str) -> PublicKey:
 
     Raises Unauthenticated `client.unknown`.
     """
+    found = await of_active(view, department=department, kid=kid)
+    if not found.stands_at(view.now):
+        raise unknown_client()
+    return PublicKey.from_jwk(found.jwk)
+
+
+async def of_active(view: View, *, department: str, kid: str) -> DepartmentKey:
+    """A client key of an active department, with its whole life. Raises Unauthenticated `client.unknown`."""
     row = await view.first(
         sa.select(department_keys)
         .join(departments, departments.c.slug == department_keys.c.department)
@@ -24,15 +32,20 @@ async def client_key(view: View, *, department: str, kid: str) -> PublicKey:
             departments.c.state == DepartmentState.ACTIVE,
         )
     )
-    if row is None or not from_row(row).stands_at(view.now):
-        raise Unauthenticated(
-            "client.unknown",
-            "无法确认调用方部门的身份。",
-            "The calling department could not be authenticated.",
-            next_zh="请确认部门代号、客户端密钥是否已登记且有效，部门是否被暂停。",
-            next_en="Check the department slug, whether its client key is registered and valid, and that it is active.",
-        )
-    return PublicKey.from_jwk(row.jwk)
+    if row is None:
+        raise unknown_client()
+    return from_row(row)
+
+
+def unknown_client() -> Unauthenticated:
+    """Who is calling cannot be told, or may not call."""
+    return Unauthenticated(
+        "client.unknown",
+        "无法确认调用方部门的身份。",
+        "The calling department could not be authenticated.",
+        next_zh="请确认部门代号、客户端密钥是否已登记且有效，部门是否被暂停。",
+        next_en="Check the department slug, whether its client key is registered and valid, and that it is active.",
+    )
 
 
 async def client_owner(view: View, *, kid: str) -> str:

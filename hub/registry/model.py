@@ -206,3 +206,41 @@ sessions = sa.Table(
     sa.Column("expires_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
 )
+
+trust_epoch = sa.Table(
+    "trust_epoch",
+    metadata,
+    # One row. Whatever changes whom we trust raises it, in the same commit; read with each request of the hot path.
+    sa.Column("id", sa.SmallInteger, primary_key=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+)
+
+_RAISE = "BEGIN UPDATE trust_epoch SET epoch = epoch + 1; END"
+TRUSTED = ("departments", "department_keys", "type_issuers")
+"""The tables whose rows are remembered by processes between requests (`hub.registry.trust`)."""
+
+
+def epoch_triggers(dialect: str) -> list[str]:
+    """DDL: the database itself raises the epoch, so that a change by whatever hand makes every process read again."""
+    made = ["INSERT INTO trust_epoch (id, epoch) VALUES (1, 1)"]
+    if dialect == "postgresql":
+        made.append(
+            "CREATE FUNCTION raise_trust_epoch() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$BEGIN UPDATE trust_epoch SET epoch = epoch + 1; RETURN NULL; END$$"
+        )
+        return made + [
+            f"CREATE TRIGGER raise_trust_epoch AFTER INSERT OR UPDATE OR DELETE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION raise_trust_epoch()"
+            for table in TRUSTED
+        ]
+    return made + [
+        f"CREATE TRIGGER raise_trust_epoch_{table}_{act} AFTER {act} ON {table} {_RAISE}"
+        for table in TRUSTED
+        for act in ("insert", "update", "delete")
+    ]
+
+
+@sa.event.listens_for(metadata, "after_create")
+def _watch_trust(_target: object, connection: sa.Connection, **_options: object) -> None:
+    for statement in epoch_triggers(connection.dialect.name):
+        connection.exec_driver_sql(statement)

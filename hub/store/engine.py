@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from hub.store.sqlite import open_writer
+
 BUSY_MILLISECONDS = 30_000
 
 
@@ -24,40 +26,48 @@ def async_url(url: str) -> sa.URL:
 def open_engines(url: str, *, pool_size: int = 16) -> tuple[AsyncEngine, AsyncEngine]:
     """(writer, reader) engines for `url`; on PostgreSQL both are the same engine.
 
-    SQLite: WAL with synchronous=FULL, so that a commit that was answered survives power loss. The writer has
-    one connection and takes the write lock at BEGIN (IMMEDIATE): a transaction never fails half way because
-    somebody else began to write.
+    Transactions are begun and ended by `hub.store.driver`, never by SQLAlchemy. SQLite: WAL with synchronous=FULL, so
+    that a commit that was answered survives power loss; the writer has one connection.
     """
     parsed = async_url(url)
     if parsed.get_backend_name() == "postgresql":
         engine = create_async_engine(
-            parsed, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, hide_parameters=True
+            parsed,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            isolation_level="AUTOCOMMIT",
         )
         return engine, engine
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    writer = create_async_engine(parsed, pool_size=1, max_overflow=0, pool_timeout=60, hide_parameters=True)
+    writer = create_async_engine(
+        parsed,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=60,
+        hide_parameters=True,
+        connect_args={"async_creator_fn": open_writer},
+    )
     reader = create_async_engine(parsed, pool_size=pool_size, max_overflow=0, hide_parameters=True)
-    _tune_sqlite(writer, "BEGIN IMMEDIATE")
-    _tune_sqlite(reader, "BEGIN")
+    _tune_sqlite(writer, wait=0)
+    _tune_sqlite(reader, wait=BUSY_MILLISECONDS)
     return writer, reader
 
 
-def _tune_sqlite(engine: AsyncEngine, begin: str) -> None:
+def _tune_sqlite(engine: AsyncEngine, *, wait: int) -> None:
     @sa.event.listens_for(engine.sync_engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we write BEGIN ourselves; the driver must not guess
+        if wait:
+            connection.isolation_level = None  # we write BEGIN ourselves; the driver must not guess
         cursor = connection.cursor()
         for pragma in (
             "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
-            f"busy_timeout={BUSY_MILLISECONDS}",
+            f"busy_timeout={wait}",
             "cache_size=-65536",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
-
-    @sa.event.listens_for(engine.sync_engine, "begin")
-    def start(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)

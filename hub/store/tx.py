@@ -18,8 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from hub.actor import Actor
 from hub.clock import Clock
 from hub.errors import Unavailable
+from hub.store.driver import FAULTS, Driver, driver_of, out_of_service, undo
 from hub.store.engine import open_engines
+from hub.store.memory import Memory
 from hub.store.seal import Vault
+from hub.store.statement import Statement
 
 _LOST_A_RACE = frozenset({"40001", "40P01", "55P03"})
 """PostgreSQL: serialization failure, deadlock detected, lock not available. All were rolled back whole."""
@@ -28,8 +31,19 @@ _LOST_A_RACE = frozenset({"40001", "40P01", "55P03"})
 class View:
     """A consistent read of the database at `now`, on behalf of `actor`."""
 
-    def __init__(self, conn: AsyncConnection, *, now: datetime, actor: Actor, vault: Vault) -> None:
+    def __init__(
+        self,
+        conn: AsyncConnection,
+        driver: Driver,
+        *,
+        now: datetime,
+        actor: Actor,
+        vault: Vault,
+        memory: Memory,
+    ) -> None:
         self.conn = conn
+        self.driver = driver
+        self.memory = memory
         self.now = now
         self.actor = actor
         self.vault = vault
@@ -50,6 +64,16 @@ class View:
     async def value(self, statement: sa.Executable) -> Any:
         """The first column of the first row, or None."""
         return (await self.conn.execute(statement)).scalar()
+
+    async def each(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Execute one prepared statement for each set of parameters, in order and without a round trip for each.
+
+        All rows that came back, in order, as named tuples. A statement that may return nothing for some of the sets
+        must return what tells them apart.
+        """
+        if not rows:
+            return []
+        return await self.driver.each(statement.form(self.conn.dialect), rows)
 
 
 class Tx(View):
@@ -79,19 +103,20 @@ class Database:
         self.url = url
         self.clock = clock
         self.vault = vault
+        self.memory = Memory()
         self.writer, self.reader = open_engines(url, pool_size=pool_size)
 
     @asynccontextmanager
     async def tx(self, actor: Actor) -> AsyncIterator[Tx]:
         """A write transaction; commits at the end of the block, rolls back on any exception."""
-        async with _begin(self.writer) as conn:
-            yield Tx(conn, now=self.clock(), actor=actor, vault=self.vault)
+        async with _begin(self.writer, write=True) as (conn, driver):
+            yield Tx(conn, driver, now=self.clock(), actor=actor, vault=self.vault, memory=self.memory)
 
     @asynccontextmanager
     async def view(self, actor: Actor) -> AsyncIterator[View]:
         """A read transaction."""
-        async with _begin(self.reader) as conn:
-            yield View(conn, now=self.clock(), actor=actor, vault=self.vault)
+        async with _begin(self.reader, write=False) as (conn, driver):
+            yield View(conn, driver, now=self.clock(), actor=actor, vault=self.vault, memory=self.memory)
 
     async def close(self) -> None:
         """Give all connections back."""
@@ -101,24 +126,41 @@ class Database:
 
 
 @asynccontextmanager
-async def _begin(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def _begin(engine: AsyncEngine, *, write: bool) -> AsyncIterator[tuple[AsyncConnection, Driver]]:
     try:
-        async with engine.begin() as conn:
-            yield conn
-    except (OperationalError, PoolTimeout, ConnectionError) as error:
+        async with engine.connect() as conn:
+            driver = await driver_of(conn)
+            try:
+                await driver.begin(write=write)
+                yield conn, driver
+                await driver.commit()
+            except BaseException:
+                await undo(conn, driver)
+                raise
+    except (OperationalError, PoolTimeout, ConnectionError, TimeoutError) as error:
         raise _unavailable() from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise _unavailable() from error
         if getattr(error.orig, "sqlstate", None) in _LOST_A_RACE:
-            raise Unavailable(
-                "store.try_again",
-                "与另一个请求同时处理同一批数据，本次未生效。",
-                "Another request worked on the same rows at the same moment; nothing of this one was kept.",
-                next_zh="请稍等片刻重试。",
-                next_en="Retry in a moment.",
-            ) from error
+            raise _lost_a_race() from error
         raise
+    except FAULTS as error:
+        if getattr(error, "sqlstate", None) in _LOST_A_RACE:
+            raise _lost_a_race() from error
+        if out_of_service(error):
+            raise _unavailable() from error
+        raise
+
+
+def _lost_a_race() -> Unavailable:
+    return Unavailable(
+        "store.try_again",
+        "与另一个请求同时处理同一批数据，本次未生效。",
+        "Another request worked on the same rows at the same moment; nothing of this one was kept.",
+        next_zh="请稍等片刻重试。",
+        next_en="Retry in a moment.",
+    )
 
 
 def _unavailable() -> Unavailable:

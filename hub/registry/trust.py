@@ -1,0 +1,64 @@
+"""What a process remembers of whom we trust, for as long as nothing changed: the hot path reads one number instead.
+
+The database raises `trust_epoch` in the commit of any change to departments, their keys and their rights
+(`model.epoch_triggers`). A request reads the epoch first; what was read under another one is forgotten. What is read
+afterwards is at least as new as the epoch, so nothing remembered can outlive a change that a request could know of.
+"""
+
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from hub.registry import clients, keys
+from hub.registry.keys import DepartmentKey
+from hub.registry.model import trust_epoch
+from hub.store.statement import Statement
+from hub.store.tx import View
+from keys.public import PublicKey
+
+AT_MOST = 4096
+"""More keys than a city's departments ever had; beyond it everything is read anew."""
+
+EPOCH = Statement(lambda _: sa.select(trust_epoch.c.epoch))
+
+
+@dataclass(slots=True)
+class Trust:
+    """One process's memory of one epoch; get it from `current`."""
+
+    epoch: int = -1
+    _clients: dict[tuple[str, str], DepartmentKey] = field(default_factory=dict)
+    _keys: dict[tuple[str, str], DepartmentKey | None] = field(default_factory=dict)
+
+    async def client_key(self, view: View, *, department: str, kid: str) -> PublicKey:
+        """As `clients.client_key`: the key with which an active department authenticates now."""
+        found = self._clients.get((department, kid))
+        if found is None:
+            found = self._clients[department, kid] = await clients.of_active(view, department=department, kid=kid)
+        if not found.stands_at(view.now):
+            raise clients.unknown_client()
+        return PublicKey.from_jwk(found.jwk)
+
+    async def find_key(self, view: View, *, department: str, kid: str) -> DepartmentKey | None:
+        """As `keys.find_key`: a department's key with its whole life, retired or not."""
+        asked = (department, kid)
+        if asked not in self._keys:
+            self._keys[asked] = await keys.find_key(view, department=department, kid=kid)
+        return self._keys[asked]
+
+    def _start(self, epoch: int) -> None:
+        if epoch != self.epoch or len(self._clients) + len(self._keys) > AT_MOST:
+            self._clients.clear()
+            self._keys.clear()
+            self.epoch = epoch
+
+
+async def current(view: View) -> Trust:
+    """This process's memory, emptied when anything changed since it was filled.
+
+    Not for a transaction that changes the registry itself: what it read could still be rolled back.
+    """
+    rows = await view.each(EPOCH, [{}])
+    trust = view.memory.of(Trust)
+    trust._start(rows[0].epoch if rows else -1)
+    return trust

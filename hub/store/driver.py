@@ -1,0 +1,149 @@
+"""What is said to the database without SQLAlchemy in between: begin, commit, and one statement for many values."""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hub.store.sqlite import Writer
+from hub.store.statement import Form
+
+FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, sqlite3.Error)
+"""What a driver raises that was not called through SQLAlchemy."""
+
+_OUT_OF_SERVICE = frozenset({"08", "53", "57", "58"})
+_READ_ONLY = "25006"
+"""PostgreSQL: connection, resources, operator and system trouble; a server that became a standby."""
+
+
+def out_of_service(fault: BaseException) -> bool:
+    """Whether a driver's fault means that the database cannot be reached or cannot work, whatever was asked of it."""
+    if isinstance(fault, asyncpg.PostgresError):
+        return str(fault.sqlstate)[:2] in _OUT_OF_SERVICE or fault.sqlstate == _READ_ONLY
+    return not isinstance(fault, sqlite3.Error) or isinstance(fault, sqlite3.OperationalError)
+
+
+class Driver(Protocol):
+    """The connection of one transaction."""
+
+    async def begin(self, *, write: bool) -> None:
+        """Start the transaction."""
+        ...
+
+    async def commit(self) -> None:
+        """Durable when this has returned; when it raises, the outcome is unknown."""
+        ...
+
+    async def rollback(self) -> None:
+        """Undo everything."""
+        ...
+
+    async def each(self, form: Form, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Execute `form` for each set of parameters, in order; all rows that came back, in order."""
+        ...
+
+
+class Postgres:
+    """asyncpg: many parameter sets of one prepared statement go out together, without waiting for each answer."""
+
+    def __init__(self, own: asyncpg.Connection) -> None:
+        self._own = own
+
+    async def begin(self, *, write: bool) -> None:
+        """READ COMMITTED: every condition is repeated by the statement that depends on it, never read before."""
+        await self._own.execute("BEGIN")
+
+    async def commit(self) -> None:
+        """`synchronous_commit` is the server's; `yimen doctor` looks at it."""
+        said = await self._own.execute("COMMIT")
+        if said != "COMMIT":  # a statement failed and its exception was swallowed: the server rolled back
+            raise asyncpg.InFailedSQLTransactionError("the transaction was rolled back")
+
+    async def rollback(self) -> None:
+        """Undo everything."""
+        if not self._own.is_closed():
+            await self._own.execute("ROLLBACK")
+
+    async def each(self, form: Form, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """See `Driver.each`."""
+        if len(rows) == 1:
+            found = await self._own.fetch(form.text, *form.values(rows[0]))
+        elif form.returns:
+            found = await self._own.fetchmany(form.text, [form.values(row) for row in rows])
+        else:
+            await self._own.executemany(form.text, [form.values(row) for row in rows])
+            return []
+        return form.rows(found)
+
+
+class Sqlite:
+    """The embedded mode's writer."""
+
+    def __init__(self, own: Writer) -> None:
+        self._own = own
+
+    async def begin(self, *, write: bool) -> None:
+        """The write lock is taken at once: a transaction never fails half way because somebody else began to write."""
+        await self._own.begin()
+
+    async def commit(self) -> None:
+        """WAL with synchronous=FULL."""
+        await self._own.commit()
+
+    async def rollback(self) -> None:
+        """Undo everything."""
+        await self._own.rollback()
+
+    async def each(self, form: Form, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """See `Driver.each`."""
+        values = [form.values(row) for row in rows]
+        return form.rows(await self._own.each(form.text, values, returns=form.returns))
+
+
+class Core:
+    """A reader of the embedded mode: through SQLAlchemy, in aiosqlite's thread."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self._conn = conn
+
+    async def begin(self, *, write: bool) -> None:
+        """One snapshot for the whole view."""
+        await self._conn.exec_driver_sql("BEGIN")
+
+    async def commit(self) -> None:
+        """Ends the snapshot."""
+        await self._conn.exec_driver_sql("COMMIT")
+
+    async def rollback(self) -> None:
+        """Ends the snapshot."""
+        await self._conn.exec_driver_sql("ROLLBACK")
+
+    async def each(self, form: Form, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """See `Driver.each`."""
+        found: list[Any] = []
+        for row in rows:
+            found += (await self._conn.execute(form.core, dict(row))).all()
+        return found
+
+
+async def driver_of(conn: AsyncConnection) -> Driver:
+    """How to speak to the database under `conn`."""
+    own = (await conn.get_raw_connection()).driver_connection
+    if isinstance(own, Writer):
+        return Sqlite(own)
+    return Postgres(own) if conn.dialect.name == "postgresql" else Core(conn)
+
+
+async def undo(conn: AsyncConnection, driver: Driver) -> None:
+    """Roll back whatever happens: a connection that cannot even do that is thrown away."""
+
+    async def work() -> None:
+        try:
+            await driver.rollback()
+        except Exception:
+            await conn.invalidate()
+
+    await asyncio.shield(work())

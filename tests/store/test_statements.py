@@ -1,0 +1,117 @@
+"""Statements compiled once: the same values in and out as through SQLAlchemy, in order, on both databases."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from parts import FixedClock
+from world import World
+
+from hub.errors import Unavailable
+from hub.store.model import public_ids, replays
+from hub.store.statement import Statement, insert
+from hub.store.tx import Tx
+
+AT = datetime(2026, 5, 4, 3, 2, 1, 234_000, tzinfo=UTC)
+NEW = insert(replays, unless_there=True, returning=("key",))
+PLACE = insert(public_ids)
+
+
+def replay(number: int) -> dict[str, object]:
+    return {"kind": "test", "key": bytes([number]) * 32, "expires_at": AT}
+
+
+def _found(_: str) -> sa.Executable:
+    return sa.select(
+        sa.bindparam("ordinal", type_=sa.Integer).label("ordinal"), public_ids.c.row_id, public_ids.c.bucket
+    ).where(public_ids.c.token == sa.bindparam("token"), public_ids.c.kind == "test")
+
+
+FOUND = Statement(_found)
+
+
+async def test_new_rows_come_back_and_those_that_stood_do_not(world: World) -> None:
+    async with world.tx() as tx:
+        assert [row.key[0] for row in await tx.each(NEW, [replay(1), replay(2)])] == [1, 2]
+    async with world.tx() as tx:
+        assert [row.key[0] for row in await tx.each(NEW, [replay(2), replay(3), replay(3)])] == [3]
+        stored = await tx.all(sa.select(replays).where(replays.c.kind == "test").order_by(replays.c.key))
+    assert [row.key[0] for row in stored] == [1, 2, 3]
+    assert {row.expires_at for row in stored} == {AT}
+
+
+async def test_an_ordinal_tells_whose_row_it_is(world: World) -> None:
+    rows = [{"token": f"t{n}", "kind": "test", "bucket": n, "row_id": UUID(int=n)} for n in range(5)]
+    async with world.tx() as tx:
+        await tx.each(PLACE, rows)
+        asked = [{"ordinal": n, "token": token} for n, token in enumerate(["t3", "nothing", "t0"])]
+        found = await tx.each(FOUND, asked)
+    assert [(row.ordinal, row.row_id, row.bucket) for row in found] == [(0, UUID(int=3), 3), (2, UUID(int=0), 0)]
+    async with world.view() as view:  # a reader answers the same
+        assert len(await view.each(FOUND, asked)) == 2
+
+
+async def test_what_is_sent_through_the_driver_rolls_back_with_the_rest(world: World) -> None:
+    async def work(tx: Tx) -> None:
+        await tx.each(NEW, [replay(7)])
+        await tx.insert(replays, replay(8))
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        async with world.tx() as tx:
+            await work(tx)
+    async with world.view() as view:
+        assert await view.value(sa.select(sa.func.count()).where(replays.c.kind == "test")) == 0
+
+
+async def test_a_statement_that_the_database_refuses_spoils_its_transaction_only(world: World) -> None:
+    with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
+        async with world.tx() as tx:
+            await tx.each(insert(replays), [replay(1), replay(1)])
+    async with world.tx() as tx:
+        assert len(await tx.each(NEW, [replay(1)])) == 1
+
+
+async def test_a_missing_parameter_is_a_mistake_of_ours(world: World) -> None:
+    with pytest.raises(KeyError):
+        async with world.tx() as tx:
+            await tx.each(FOUND, [{"ordinal": 1}])
+
+
+def test_text_that_changes_with_its_values_is_refused() -> None:
+    def build(_: str) -> sa.Executable:
+        return sa.select(replays.c.key).where(replays.c.kind.in_(["a", "b"]))
+
+    with pytest.raises(ValueError, match="fixed text"):
+        Statement(build).form(sa.create_engine("sqlite://").dialect)
+
+
+async def test_many_rows_and_a_second_writer_that_waits(world: World) -> None:
+    """More rows than stay in the loop's thread; another transaction waits for the first, and both are kept."""
+    async with world.tx() as tx:
+        await tx.each(PLACE, [{"token": f"m{n}", "kind": "m", "bucket": 0, "row_id": UUID(int=n)} for n in range(450)])
+    async with world.view() as view:
+        assert await view.value(sa.select(sa.func.count()).where(public_ids.c.kind == "m")) == 450
+
+
+async def test_a_lost_connection_is_told_as_such(postgresql_database: str, clock: FixedClock) -> None:
+    world = World(postgresql_database, clock)
+
+    async def lose_it() -> None:
+        async with world.tx() as tx, world.tx() as other:
+            pid = await tx.value(sa.select(sa.func.pg_backend_pid()))
+            await other.value(sa.select(sa.func.pg_terminate_backend(pid)))
+            await tx.each(NEW, [replay(1)])
+
+    with pytest.raises(Unavailable) as told:
+        await lose_it()
+    assert told.value.code == "store.unavailable"
+    async with world.tx() as tx:  # the pool does not give the dead connection out again
+        assert len(await tx.each(NEW, [replay(1)])) == 1
+    await world.close()
+
+
+def test_insert_names_the_columns_that_the_database_does_not_number() -> None:
+    form = insert(replays).form(sa.create_engine("sqlite://").dialect)
+    assert {name for name, _ in form.parameters} == {"kind", "key", "expires_at"}
