@@ -10,7 +10,7 @@ import random
 import re
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -46,9 +46,9 @@ class Acknowledged:
     wrong: list[str] = field(default_factory=list)
 
     @property
-    def size(self) -> int:
-        """How many things must not be lost."""
-        return len(self.certificates) + len(self.cases) + len(self.requests) + len(self.accesses)
+    def ids(self) -> set[str]:
+        """Everything that must not be lost, by its public id."""
+        return {*self.certificates, *self.cases, *self.requests, *self.accesses}
 
 
 @dataclass
@@ -211,11 +211,11 @@ class Callers:
             try:
                 answer = await send()
             except httpx.ConnectError:  # the hub is down: nothing was sent
-                await asyncio.sleep(self.chance.uniform(0.05, 0.2))
+                await asyncio.sleep(self.chance.uniform(0.03, 0.1))
                 continue
             except httpx.TransportError:
                 self.said.in_doubt[kind] += 1
-                await asyncio.sleep(self.chance.uniform(0.05, 0.2))
+                await asyncio.sleep(self.chance.uniform(0.03, 0.1))
                 continue
             if answer.status_code not in AGAIN - (settled or set()):
                 self.said.answered[kind] += 1
@@ -230,10 +230,13 @@ class Callers:
 # ---------------------------------------------------------------- what must be there
 
 
-async def lost(stage: Stage, said: Acknowledged) -> list[str]:
-    """Everything that was acknowledged and is not in the database: must be nothing, whenever it is asked."""
-    cards, looks = list(said.certificates), list(said.accesses)
-    files, asked = list(said.cases), list(said.requests)
+async def lost(stage: Stage, said: Acknowledged, seen: Set[str] = frozenset()) -> list[str]:
+    """Everything that was acknowledged and is not in the database: must be nothing, whenever it is asked.
+
+    What is in `seen` is not looked for again.
+    """
+    kinds = (said.certificates, said.accesses, said.cases, said.requests)
+    cards, looks, files, asked = ([one for one in kind if one not in seen] for kind in kinds)
     async with stage.view() as view:
 
         async def missing(column: sa.Column[Any], wanted: list[str], *conditions: Any) -> list[str]:

@@ -1,8 +1,9 @@
 """SIGKILL the hub at random moments under load, over both databases: nothing that was acknowledged is lost.
 
 Registrations, cases, consents and verifications come in over HTTP. After each kill the hub is started again on the
-same data. Must hold: every acknowledged thing is there after every restart; at the end every call that was in doubt
-was resolved by its idempotency key, each key did its work exactly once, and `yimen ledger check` passes.
+same data; one in five is killed while it starts. Must hold: every acknowledged thing is there after the restart and
+at the end; every call that was in doubt was resolved by its idempotency key, each key did its work exactly once, and
+`yimen ledger check` passes. Hubs are forked (`warm.py`), or with --cold started as `yimen serve` is.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import random
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,19 @@ import sqlalchemy as sa
 
 from benchmarks import stage
 from benchmarks.stage import Server, Stage
+from benchmarks.trials import warm
 from benchmarks.trials.callers import Acknowledged, Callers, doubled, lost
+from benchmarks.trials.warm import Forked
 from hub.certificates.model import certificates
 from hub.ledger.head import read_head
 
 PEOPLE = 6
+LIVES = 0.02, 1.0
+"""Seconds that a hub works before it is killed, at random between these."""
+STARTS = 0.0, 0.5
+"""The same of one that is killed while it starts: it takes connections after about 0.4 s."""
+
+Start = Callable[[bool], "Forked | Server"]
 
 
 @dataclass
@@ -53,6 +63,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200, help="in all, half on each database")
     parser.add_argument("--only", choices=["sqlite", "postgresql"], help="one database")
     parser.add_argument("--seed", type=int, help="of the moments; printed, so that a run can be repeated")
+    parser.add_argument("--cold", action="store_true", help="start every hub from nothing, imports and all")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else secrets.randbits(32)
@@ -65,7 +76,7 @@ def main() -> int:
                 print("skipped: PostgreSQL is not installed", file=sys.stderr)
                 continue
             kills = given.kills // len(wanted) or 1
-            outcomes.append(trial(name, folder / name, urls[name], kills, random.Random(seed)))
+            outcomes.append(trial(name, folder / name, urls[name], kills, random.Random(seed), cold=given.cold))
             print(_line(outcomes[-1]), file=sys.stderr)
     told = {"trial": "kill9", "seed": seed, "outcomes": [vars(one) | {"ok": one.ok} for one in outcomes]}
     text = json.dumps(told, ensure_ascii=False, indent=1)
@@ -73,11 +84,19 @@ def main() -> int:
     return 0 if outcomes and all(one.ok for one in outcomes) else 1
 
 
-def trial(name: str, folder: Path, url: str, kills: int, chance: random.Random) -> Outcome:
+def trial(
+    name: str, folder: Path, url: str, kills: int, chance: random.Random, *, cold: bool = False
+) -> Outcome:
     """The whole trial on one database."""
     began = time.monotonic()
     made = stage.set_stage(folder, url)
-    outcome = asyncio.run(_trial(made, Outcome(name), kills, chance))
+    port = stage.free_port()
+    with warm.nursery(made.settings) as nursery:
+
+        def start(wait: bool) -> Forked | Server:
+            return stage.start_hub(made.settings, port) if cold else nursery.start(port, wait=wait)
+
+        outcome = asyncio.run(_trial(made, Outcome(name), kills, chance, port, start))
     checked = stage.yimen(made.settings, "ledger", "check", "--json")
     report = json.loads(checked.stdout or "{}")
     if checked.returncode or not report.get("ok") or report.get("pending"):
@@ -86,18 +105,23 @@ def trial(name: str, folder: Path, url: str, kills: int, chance: random.Random) 
     return outcome
 
 
-async def _trial(made: Stage, outcome: Outcome, kills: int, chance: random.Random) -> Outcome:
+async def _trial(
+    made: Stage, outcome: Outcome, kills: int, chance: random.Random, port: int, start: Start
+) -> Outcome:
     async with stage.opened(made):
-        callers = Callers(made, port := stage.free_port())
+        callers = Callers(made, port)
         await callers.prepare(PEOPLE)
         outcome.durability = await stage.durability(made)
         before = await _count(made)
-        server = await _start(made, port)
+        server = await asyncio.to_thread(start, True)
         load = asyncio.create_task(callers.run(registrars=2, verifiers=4, citizens=2))
+        seen: frozenset[str] = frozenset()
         try:
             while outcome.kills < kills and not load.done():
-                server = await _kill(made, server, outcome, chance)
-                outcome.problems += await lost(made, callers.said)
+                server = await _kill(server, outcome, chance, start)
+                acknowledged = frozenset(callers.said.ids)
+                outcome.problems += await lost(made, callers.said, seen)
+                seen = acknowledged
             callers.stop.set()
             await load
             await _sequenced(made)
@@ -113,22 +137,18 @@ async def _trial(made: Stage, outcome: Outcome, kills: int, chance: random.Rando
     return outcome
 
 
-async def _kill(made: Stage, server: Server, outcome: Outcome, chance: random.Random) -> Server:
+async def _kill(server: Forked | Server, outcome: Outcome, chance: random.Random, start: Start) -> Forked | Server:
     """Let it work for a moment, kill it, start it again; one time in five it is killed while it starts."""
-    await asyncio.sleep(chance.uniform(0.05, 1.5))
+    await asyncio.sleep(chance.uniform(*LIVES))
     await asyncio.to_thread(server.kill)
     outcome.kills += 1
-    server = await _start(made, server.port)
     if chance.random() < 0.2:
+        server = await asyncio.to_thread(start, False)
+        await asyncio.sleep(chance.uniform(*STARTS))
         await asyncio.to_thread(server.kill)
         outcome.kills += 1
         outcome.while_starting += 1
-        server = await _start(made, server.port)
-    return server
-
-
-async def _start(made: Stage, port: int) -> Server:
-    return await asyncio.to_thread(stage.start_hub, made.settings, port)
+    return await asyncio.to_thread(start, True)
 
 
 async def _sequenced(made: Stage) -> None:

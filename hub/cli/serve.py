@@ -4,17 +4,17 @@ import fcntl
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 from hub.cli.logs import configure
 from hub.cli.output import Json, note, tell
 from hub.config import Settings
 from hub.errors import Conflict
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,13 +95,17 @@ def upgrade(settings: Settings) -> str:
     """Run all migrations that are still missing; returns the newest revision."""
     if settings.database_url.startswith("sqlite"):
         settings.data_dir.mkdir(parents=True, exist_ok=True)
+    from alembic import command  # here and below: a start that migrates nothing should not wait for it
+
     found = migrations(settings)
     command.upgrade(found, "head")
     return newest(found)
 
 
-def migrations(settings: Settings) -> Config:
+def migrations(settings: Settings) -> "Config":
     """Alembic's configuration for this hub's database, in a checkout and when installed."""
+    from alembic.config import Config
+
     installed = ROOT / "hub" / "migrations"
     made = Config()
     made.set_main_option("script_location", str(installed if installed.is_dir() else ROOT / "alembic"))
@@ -109,8 +113,10 @@ def migrations(settings: Settings) -> Config:
     return made
 
 
-def newest(found: Config) -> str:
+def newest(found: "Config") -> str:
     """The revision that the code of this hub was written for."""
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory.from_config(found).get_current_head() or ""
 
 

@@ -10,6 +10,7 @@ import typer
 from hub.cli.output import FAILED, PARTLY, Json, tell
 from hub.errors import Unprocessable
 from hub.formats.note import parse_vkey
+from hub.paper.handed import MAX_PDF, inspect_in_child
 from hub.verification.offline import Offline, check
 
 _MARKS = {True: "✓", False: "✗", None: "?"}
@@ -66,11 +67,6 @@ def _summary(found: Offline) -> str:
 
 
 def _token(file: Path) -> str:
-    from hub.paper.read import (  # PDF libraries: no other command should wait for them
-        MAX_PDF,
-        inspect_in_child,
-    )
-
     data = file.read_bytes()[: MAX_PDF + 1]
     if data.startswith(b"%PDF"):
         inside = asyncio.run(inspect_in_child(data)).sd_jwt

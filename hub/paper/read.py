@@ -11,7 +11,8 @@ The order for a PDF; the first failure is the answer, and each has its own reaso
 
 A document that carries our attachment and fails 1, 3, 4 or 5 is `altered_after_sealing`; any other is simply not ours.
 
-`inspect` is for bytes that are trusted (and for the child itself); what was uploaded goes to `inspect_in_child`.
+`inspect` is for bytes that are trusted (and for the child itself); what was uploaded goes to `inspect_in_child`
+of `hub.paper.handed`, which a server can import without MuPDF.
 """
 
 import math
@@ -20,13 +21,13 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from hub.paper import child, qr
+from hub.paper import qr
+from hub.paper.handed import MAX_PDF, by_size, inspect_in_child
 from hub.paper.model import ATTACHMENT, MAX_SD_JWT, WORDS, Inspection, Kind, Outcome
 from hub.paper.mupdf import lock, mupdf
 
 __all__ = ["MAX_PDF", "MAX_PHOTO", "WORDS", "Inspection", "Outcome", "inspect", "inspect_in_child"]
 
-MAX_PDF = 20 * 2**20
 MAX_PHOTO = 10 * 2**20
 MAX_PAGES = 50
 MAX_OBJECTS = 20_000
@@ -52,24 +53,6 @@ _NAME = ATTACHMENT.encode()  # our own files hold it in the clear
 _ATTACHED = re.compile(r"/EF(?![\w#])")
 
 
-async def inspect_in_child(data: bytes, limits: child.Limits | None = None) -> Inspection:
-    """What `data` is and carries, found out in a limited child process. Untrusted until verified.
-
-    Never raises for the content: a file that uses up its limits is `too_complex`. Raises Unavailable `paper.busy`,
-    and Internal `paper.child_failed` when our own process broke.
-    """
-    if refused := _by_size(data):
-        return refused
-    try:
-        return Inspection.from_json(await child.run("inspect", data, limits))
-    except child.TooComplex as spent:
-        return Inspection(
-            "pdf" if data.startswith(b"%PDF") else "unknown", Outcome.TOO_COMPLEX, spent.facts["why"]
-        )
-    except (ValueError, TypeError):  # the child says something else than an inspection: it is no longer ours
-        return Inspection("unknown", Outcome.TOO_COMPLEX, "answer")
-
-
 def job(data: bytes) -> Any:
     """The child's side of `inspect_in_child`."""
     return inspect(data).to_json()
@@ -77,7 +60,7 @@ def job(data: bytes) -> Any:
 
 def inspect(data: bytes) -> Inspection:
     """What `data` is and carries. No limit on time or memory: see `inspect_in_child`. Raises nothing for content."""
-    if refused := _by_size(data):
+    if refused := by_size(data):
         return refused
     try:
         with lock:
@@ -96,14 +79,6 @@ class _Told(Exception):
     def __init__(self, kind: Kind, outcome: Outcome, reason: str, **found: Any) -> None:
         super().__init__(reason)
         self.inspection = Inspection(kind, outcome, reason, **found)
-
-
-def _by_size(data: bytes) -> Inspection | None:
-    if not data:
-        return Inspection("unknown", Outcome.NOT_OURS, "empty")
-    if len(data) > MAX_PDF:
-        return Inspection("unknown", Outcome.TOO_LARGE, "bytes")
-    return None
 
 
 def _unreadable(data: bytes, fault: Exception) -> Inspection:

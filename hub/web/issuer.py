@@ -15,7 +15,7 @@ from hub.certificates.model import StatusEvent
 from hub.certificates.register import Registered, Source, Supersession, register
 from hub.clock import seconds
 from hub.errors import HubError
-from hub.paper.read import MAX_PDF, inspect_in_child
+from hub.paper.handed import MAX_PDF, inspect_in_child
 from hub.store.tx import Tx
 from hub.web import examples, idempotency, ndjson
 from hub.web.answer import dumps, json_answer, receipt_for, request_id

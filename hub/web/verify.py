@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from hub.actor import PUBLIC
 from hub.errors import NotFound, TooLarge
-from hub.paper.read import MAX_PDF, inspect_in_child
+from hub.paper.handed import MAX_PDF, inspect_in_child
 from hub.verification import handed_in
 from hub.verification.handed_in import Answer, Finding
 from hub.web.pages import words
