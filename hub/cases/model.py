@@ -1,10 +1,10 @@
-"""Case tables: one application, and the score that came out of it."""
+"""Case tables: one application, the scores that came out of it, their reviews, and the rankings they stand in."""
 
 from enum import StrEnum
 
 import sqlalchemy as sa
 
-from hub.store.base import Instant, metadata
+from hub.store.base import Instant, Json, metadata
 
 
 class CaseState(StrEnum):
@@ -42,7 +42,127 @@ case_scores = sa.Table(
     sa.Column("scheme", sa.String(64), nullable=False),
     sa.Column("scheme_version", sa.Integer, nullable=False),
     sa.Column("total", sa.Numeric(8, 2), nullable=False),
-    sa.Column("sealed", sa.LargeBinary, nullable=False, comment="the explained lines, sealed for the applicant"),
+    sa.Column(
+        "sealed", sa.LargeBinary, nullable=False, comment="the explained lines, sealed for the applicant"
+    ),
     sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
     sa.Column("scored_at", Instant, nullable=False),
+    sa.Column("scored_by", sa.String(96), comment="who scored: another officer answers a review"),
+    sa.Column("as_of", sa.Date, comment="the civil day that the score speaks of"),
+    sa.Column("ties", Json, comment="what decides between equal totals, in the published order"),
+    sa.Column(
+        "sealed_evidence",
+        sa.LargeBinary,
+        comment="what was shown, sealed for the applicant: for recomputation",
+    ),
+    sa.Column("replaced_by", sa.Uuid, comment="the score that took its place; null: this one stands"),
+)
+
+points_schemes = sa.Table(
+    "points_schemes",
+    metadata,
+    # Every version that ever scored anybody, for ever: a score can be computed again under the text of its day.
+    sa.Column("code", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("item_code", sa.String(64), nullable=False),
+    sa.Column("valid_from", sa.Date, nullable=False),
+    sa.Column("document", Json, nullable=False),
+    sa.Column("sha256", sa.LargeBinary, nullable=False),
+    sa.Column("published_at", Instant, nullable=False),
+    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
+)
+
+
+class ReviewState(StrEnum):
+    """A review is answered once: the score was right, or it was scored anew."""
+
+    OPEN = "open"
+    UPHELD = "upheld"
+    CHANGED = "changed"
+
+
+score_reviews = sa.Table(
+    "score_reviews",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("public_id", sa.String(43), nullable=False, unique=True),
+    sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), nullable=False, index=True),
+    sa.Column("score_id", sa.Uuid, sa.ForeignKey("case_scores.id"), nullable=False, unique=True),
+    sa.Column("department", sa.String(32), nullable=False),
+    sa.Column(
+        "sealed_reason", sa.LargeBinary, nullable=False, comment="the applicant's words, sealed for them"
+    ),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("asked_at", Instant, nullable=False),
+    sa.Column("due_on", sa.Date, comment="null: that year's calendar is not published yet"),
+    sa.Column("calendar", sa.String(48), nullable=False, comment="which working-day calendar counted"),
+    sa.Column("answered_at", Instant),
+    sa.Column("answered_by", sa.String(96)),
+    sa.Column("sealed_answer", sa.LargeBinary, comment="the department's words, sealed for the applicant"),
+    sa.Column("new_score_id", sa.Uuid, sa.ForeignKey("case_scores.id")),
+    sa.Index("ix_score_reviews_department", "department", "state", "asked_at"),
+)
+
+rankings = sa.Table(
+    "rankings",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("public_id", sa.String(43), nullable=False, unique=True),
+    sa.Column("item_code", sa.String(64), nullable=False),
+    sa.Column("department", sa.String(32), nullable=False, index=True),
+    sa.Column("scheme", sa.String(64), nullable=False),
+    sa.Column("scheme_version", sa.Integer, nullable=False),
+    sa.Column("title_zh", sa.String(120), nullable=False),
+    sa.Column("title_en", sa.String(120), nullable=False),
+    sa.Column("places", sa.Integer, nullable=False),
+    sa.Column(
+        "seed_sha256", sa.LargeBinary, nullable=False, comment="in the ledger before the list was closed"
+    ),
+    sa.Column(
+        "sealed_seed", sa.LargeBinary, nullable=False, comment="sealed under the hub's own key until drawn"
+    ),
+    sa.Column("announced_at", Instant, nullable=False),
+    sa.Column("announced_leaf", sa.LargeBinary, nullable=False),
+    sa.Column("closed_at", Instant),
+    sa.Column("closed_leaf", sa.LargeBinary),
+    sa.Column("list_sha256", sa.LargeBinary, comment="of the receipts in order: who takes part"),
+    sa.Column("entries", sa.Integer),
+    sa.Column("revision", sa.Integer, nullable=False, comment="0: not drawn yet"),
+)
+
+ranking_entries = sa.Table(
+    "ranking_entries",
+    metadata,
+    # A case takes part in one ranking; the receipt is what the public notice shows of it.
+    sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), primary_key=True),
+    sa.Column("ranking_id", sa.Uuid, sa.ForeignKey("rankings.id"), nullable=False, index=True),
+    sa.Column("receipt", sa.String(22), nullable=False, unique=True),
+)
+
+ranking_results = sa.Table(
+    "ranking_results",
+    metadata,
+    sa.Column("ranking_id", sa.Uuid, sa.ForeignKey("rankings.id"), primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True),
+    sa.Column("reason", sa.String(120), nullable=False),
+    sa.Column("sha256", sa.LargeBinary, nullable=False, comment="of the published list, as bytes"),
+    sa.Column("drawn_at", Instant, nullable=False),
+    sa.Column("drawn_by", sa.String(96), nullable=False),
+    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
+)
+
+ranking_lines = sa.Table(
+    "ranking_lines",
+    metadata,
+    sa.Column("ranking_id", sa.Uuid, sa.ForeignKey("rankings.id"), primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("receipt", sa.String(22), nullable=False),
+    sa.Column("total", sa.String(16), nullable=False),
+    sa.Column(
+        "ties", sa.String(120), nullable=False, comment="numbers in the published order, one blank between"
+    ),
+    sa.Column("lot", sa.String(64), nullable=False),
+    sa.Column("by_lot", sa.Boolean, nullable=False),
+    sa.Index("ix_ranking_lines_receipt", "ranking_id", "revision", "receipt"),
 )

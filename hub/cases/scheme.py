@@ -116,14 +116,15 @@ def load_schemes(folder: Path | None = None) -> dict[str, Scheme]:
     Raises `Malformed("scheme.file_invalid")` naming the file when one cannot be a scheme.
     """
     root: Traversable = folder if folder is not None else files("hub.cases").joinpath("schemes")
-    return load_folder(root, _parse, _invalid)
+    return load_folder(root, parse_scheme, _invalid)
 
 
 def _invalid(name: str, fault: Exception) -> Malformed:
     return Malformed("scheme.file_invalid", f"积分方案文件无效：{name}", f"invalid points scheme file {name}: {fault}")
 
 
-def _parse(raw: dict[str, Any]) -> Scheme:
+def parse_scheme(raw: dict[str, Any]) -> Scheme:
+    """The scheme of a document. Raises KeyError, TypeError, ValueError or ArithmeticError when it is none."""
     rules = tuple(_rule(r) for r in raw["rules"])
     groups = tuple(Group(g["code"], Decimal(g["cap"]), display(g["display"])) for g in raw["groups"])
     if len({r.id for r in rules}) != len(rules):

@@ -7,7 +7,7 @@ registered, standing, of this case's people), so a score never rests on what som
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -16,12 +16,13 @@ import sqlalchemy as sa
 
 from hub.cases.model import CaseState, case_scores, cases
 from hub.cases.open import Case
+from hub.cases.publish import publish_scheme
 from hub.cases.scheme import Scheme
-from hub.cases.scoring import Evidence, Score, Shown
+from hub.cases.scoring import Evidence, Score, Shown, ties_of
 from hub.cases.scoring import score as compute
 from hub.certificates.find import StatusWord, by_jti, holders_of, word_for
 from hub.clock import civil_day, seconds
-from hub.errors import Forbidden, Unprocessable
+from hub.errors import Forbidden, NotFound, Unprocessable
 from hub.formats import jws, sdjwt
 from hub.ids import uuid7
 from hub.ledger.append import commit_event
@@ -35,14 +36,18 @@ MAX_DISCLOSURES = 64
 
 @dataclass(frozen=True, slots=True)
 class CaseScore:
-    """A recorded score with its explained lines."""
+    """A recorded score with its explained lines. `evidence` is what it was computed from, for computing it again."""
 
+    id: UUID
     scheme: str
     scheme_version: int
     total: Decimal
     document: Mapping[str, Any]
     scored_at: datetime
+    scored_by: str | None
     leaf_hash: bytes
+    evidence: Evidence | None
+    stands: bool
 
 
 async def score_case(
@@ -60,11 +65,7 @@ async def score_case(
     signed, not registered, no longer standing, or about somebody else.
     """
     if tx.actor.department != case.department or case.state is CaseState.CLOSED:
-        raise Forbidden(
-            "score.not_your_case",
-            "只有办理该办件的部门可以评分，且办件须未办结。",
-            "Only the department that handles an open case may score it.",
-        )
+        raise _not_yours()
     if len(disclosures) > MAX_DISCLOSURES:
         raise _refused(MAX_DISCLOSURES, "too_many")
     shown = [await _shown(tx, token, number, case, types) for number, token in enumerate(disclosures)]
@@ -74,23 +75,69 @@ async def score_case(
         shown=tuple(shown),
         grade_1=grade_1,
     )
-    result = compute(scheme, evidence, as_of=civil_day(tx.now))
-    return await _keep(tx, case, result)
+    await publish_scheme(tx, scheme)
+    return await _keep(tx, case, compute(scheme, evidence, as_of=civil_day(tx.now)), evidence)
 
 
 async def latest(view: View, *, case: Case) -> CaseScore | None:
     """The newest score of a case, opened with the applicant's key."""
+    newest = sa.select(case_scores).where(
+        case_scores.c.case_id == case.id, case_scores.c.replaced_by.is_(None)
+    )
+    row = await view.first(newest.order_by(case_scores.c.id.desc()).limit(1))
+    return None if row is None else await _opened(view, case, row)
+
+
+async def by_id(view: View, *, case: Case, score_id: UUID) -> CaseScore:
+    """A score of this case, also one that no longer stands."""
     row = await view.first(
-        sa.select(case_scores)
-        .where(case_scores.c.case_id == case.id)
-        .order_by(case_scores.c.id.desc())
-        .limit(1)
+        sa.select(case_scores).where(case_scores.c.case_id == case.id, case_scores.c.id == score_id)
     )
     if row is None:
-        return None
+        raise NotFound("score.unknown", "没有这个评分。", "There is no such score.")
+    return await _opened(view, case, row)
+
+
+def again(kept: CaseScore, scheme: Scheme) -> Score:
+    """The same evidence and the same day, scored under `scheme`: the version of then, an older or a newer one.
+
+    Raises Unprocessable `score.no_evidence` for a score from before evidence was kept with it.
+    """
+    if kept.evidence is None:
+        raise Unprocessable(
+            "score.no_evidence",
+            "这个评分没有随存依据，不能重算。",
+            "This score was kept without its evidence and cannot be computed again.",
+            next_zh="请重新核验后评分。",
+            next_en="Verify again and score anew.",
+        )
+    return compute(scheme, kept.evidence, as_of=date.fromisoformat(kept.document["as_of"]))
+
+
+def ties_in(kept: Sequence[str] | None) -> tuple[Decimal, ...]:
+    """What decides between equal totals, as it was kept with a score."""
+    return tuple(Decimal(tie) for tie in kept or ())
+
+
+async def _opened(view: View, case: Case, row: Any) -> CaseScore:
     plain = await view.vault.open_for(view, case.applicant, row.sealed, bound_to=row.id.bytes)
+    evidence = None
+    if row.sealed_evidence is not None:
+        raw = await view.vault.open_for(
+            view, case.applicant, row.sealed_evidence, bound_to=_evidence_of(row.id)
+        )
+        evidence = Evidence.from_json(json.loads(raw))
     return CaseScore(
-        row.scheme, row.scheme_version, row.total, json.loads(plain), row.scored_at, row.leaf_hash
+        id=row.id,
+        scheme=row.scheme,
+        scheme_version=row.scheme_version,
+        total=row.total,
+        document=json.loads(plain),
+        scored_at=row.scored_at,
+        scored_by=row.scored_by,
+        leaf_hash=row.leaf_hash,
+        evidence=evidence,
+        stands=row.replaced_by is None,
     )
 
 
@@ -124,9 +171,13 @@ async def _shown(tx: Tx, token: str, number: int, case: Case, types: Mapping[str
     )
 
 
-async def _keep(tx: Tx, case: Case, result: Score) -> CaseScore:
-    document = result.as_json()
+async def _keep(tx: Tx, case: Case, result: Score, evidence: Evidence) -> CaseScore:
+    """Record a score in the place of the one before; the case's row is taken first, so that one stands."""
+    document, vault = result.as_json(), tx.vault
     row_id: UUID = uuid7()
+    kept = cases.update().where(cases.c.id == case.id, cases.c.state != CaseState.CLOSED)
+    if await tx.run(kept.values(state=CaseState.SCORED)) != 1:
+        raise _not_yours()
     leaf = await commit_event(
         tx,
         kind="case.scored",
@@ -140,6 +191,7 @@ async def _keep(tx: Tx, case: Case, result: Score) -> CaseScore:
         },
     )
     plain = json.dumps(document, ensure_ascii=False).encode()
+    shown = json.dumps(evidence.as_json(), ensure_ascii=False).encode()
     await tx.insert(
         case_scores,
         {
@@ -148,13 +200,38 @@ async def _keep(tx: Tx, case: Case, result: Score) -> CaseScore:
             "scheme": result.scheme,
             "scheme_version": result.version,
             "total": result.total,
-            "sealed": await tx.vault.seal_for(tx, case.applicant, plain, bound_to=row_id.bytes),
+            "sealed": await vault.seal_for(tx, case.applicant, plain, bound_to=row_id.bytes),
             "leaf_hash": leaf.leaf_hash,
             "scored_at": tx.now,
+            "scored_by": tx.actor.reference(),
+            "as_of": result.as_of,
+            "ties": [f"{tie:f}" for tie in ties_of(result)],
+            "sealed_evidence": await vault.seal_for(tx, case.applicant, shown, bound_to=_evidence_of(row_id)),
         },
     )
-    await tx.run(cases.update().where(cases.c.id == case.id).values(state=CaseState.SCORED))
-    return CaseScore(result.scheme, result.version, result.total, document, tx.now, leaf.leaf_hash)
+    before = case_scores.c
+    await tx.run(
+        case_scores.update()
+        .where(before.case_id == case.id, before.replaced_by.is_(None), before.id != row_id)
+        .values(replaced_by=row_id)
+    )
+    return CaseScore(
+        row_id, result.scheme, result.version, result.total, document, tx.now, tx.actor.reference(),
+        leaf.leaf_hash, evidence, True,
+    )  # fmt: skip
+
+
+def _evidence_of(score_id: UUID) -> bytes:
+    """What sealed evidence is bound to, so that it cannot be taken for the score's lines."""
+    return b"evidence:" + score_id.bytes
+
+
+def _not_yours() -> Forbidden:
+    return Forbidden(
+        "score.not_your_case",
+        "只有办理该办件的部门可以评分，且办件须未办结。",
+        "Only the department that handles an open case may score it.",
+    )
 
 
 def _refused(number: int, why: str) -> Unprocessable:

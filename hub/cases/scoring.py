@@ -34,6 +34,16 @@ class Shown:
     claims: Mapping[str, Any]
     as_of: date | None = None
 
+    def as_json(self) -> dict[str, Any]:
+        """As it is kept with a score."""
+        return {
+            "certificate_id": self.certificate_id,
+            "type": self.type,
+            "holders": sorted(self.holders),
+            "claims": dict(self.claims),
+            "as_of": self.as_of.isoformat() if self.as_of else None,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -43,6 +53,26 @@ class Evidence:
     child: str | None
     shown: tuple[Shown, ...]
     grade_1: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is kept with a score, so that the score can be computed again."""
+        shown = [one.as_json() for one in self.shown]
+        return {"parent": self.parent, "child": self.child, "grade_1": self.grade_1, "shown": shown}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "Evidence":
+        """The evidence as it was kept."""
+        shown = tuple(
+            Shown(
+                one["certificate_id"],
+                one["type"],
+                frozenset(one["holders"]),
+                one["claims"],
+                date.fromisoformat(one["as_of"]) if one["as_of"] else None,
+            )
+            for one in raw["shown"]
+        )
+        return cls(raw["parent"], raw["child"], shown, raw["grade_1"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +215,14 @@ def score(scheme: Scheme, evidence: Evidence, *, as_of: date) -> Score:
     )
 
 
+def ties_of(score: Score) -> tuple[Decimal, ...]:
+    """What decides between equal totals, in the published order; what was not shown is zero."""
+    return tuple(score.measures.get(name, Decimal(0)) for name in score.tie_order)
+
+
 def order_key(score: Score) -> tuple[Decimal, ...]:
     """Sort key, best first: total points, then the published order of ties. Still equal: by lot, not by us."""
-    return (-score.total, *(-score.measures.get(name, Decimal(0)) for name in score.tie_order))
+    return (-score.total, *(-tie for tie in ties_of(score)))
 
 
 def _line(scheme: Scheme, rule: Rule, evidence: Evidence, as_of: date) -> tuple[Line, dict[str, Decimal]]:

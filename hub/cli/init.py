@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from hub.actor import SYSTEM
+from hub.cases.publish import publish_schemes
 from hub.catalogue.publish import publish_items
 from hub.cli.output import Json, run, tell
 from hub.cli.serve import upgrade
@@ -56,6 +57,7 @@ def init(
             await create(tx, blobs=hub.blobs, origin=settings.origin, signer=signer)
             await publish_types(tx, hub.types.values())
             await publish_items(tx, hub.items.values())
+            await publish_schemes(tx, hub.schemes.values())
         return {
             "link": f"{settings.public_url}/enter/{link.token}",
             "expires_at": seconds(link.expires_at),

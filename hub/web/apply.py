@@ -5,7 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
 
+from hub.cases.notice import place_of
 from hub.cases.open import of_applicant, open_case, readable
+from hub.cases.review import ask_review, reviews_of
 from hub.cases.score import latest
 from hub.errors import Malformed
 from hub.web.pages.render import render
@@ -58,7 +60,18 @@ async def case_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -
         score = await latest(view, case=case)
         offices = await office_names(view)
         child = next((c for c in await children(view, visit) if c.subject_id == case.beneficiary), None)
+        place, reviews = await place_of(view, case_id=case.id), await reviews_of(view, case=case)
     return render(
         visit, "mycase.html", case=case, item=visit.hub.items[case.item_code], offices=offices, child=child,
-        score=score.document if score else None, types=visit.hub.types,
+        score=score.document if score else None, types=visit.hub.types, place=place, reviews=reviews,
+        may_ask=score is not None and all(one.score_id != score.id for one in reviews),
     )  # fmt: skip
+
+
+@router.post("/cases/{public_id}/review")
+async def review_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> Response:
+    """The applicant asks for a review of the score."""
+    form = await posted(visit)
+    async with visit.hub.tx(visit.actor) as tx:
+        await ask_review(tx, case=await readable(tx, public_id), reason=text(form, "reason"))
+    return RedirectResponse(f"/cases/{public_id}#reviews", status_code=303)

@@ -33,12 +33,13 @@ def config(url: str) -> Config:
 
 
 def told(cell: object) -> str:
-    """One cell as text; the lines of a CREATE TABLE are sorted, because constraints have no order."""
-    text = str(cell)
+    """One cell as text; the parts of a CREATE TABLE are sorted: an added column stands where SQLite puts it."""
+    text = re.sub(r"\s+", " ", str(cell)).replace('"', "").strip()
     if text.startswith("CREATE TABLE"):
-        head, *lines = text.strip().removesuffix(")").strip().split("\n")
-        text = "\n".join([head, *sorted(line.strip(" \t,)") for line in lines if line.strip(" \t,)"))])
-    return re.sub(r"\s+", " ", text).replace('"', "")
+        head, _, inside = text.removesuffix(")").partition("(")
+        parts = re.split(r",(?![^(]*\))", inside)
+        text = f"{head.strip()}({','.join(sorted(part.strip() for part in parts))})"
+    return text
 
 
 async def look(url: str) -> set[tuple[str, ...]]:
@@ -79,5 +80,6 @@ def test_there_is_one_head_and_revisions_are_numbered():
     script = ScriptDirectory.from_config(config("sqlite://"))
     revisions = [revision.revision for revision in script.walk_revisions()]
     assert len(script.get_heads()) == 1
-    assert all(re.fullmatch(r"\d{4}", one) for one in revisions)
+    assert all(re.fullmatch(r"\d{4}", revision) for revision in revisions)
+    assert len(set(revisions)) == len(revisions)
     assert all(Path(revision.path).name.startswith(revision.revision) for revision in script.walk_revisions())

@@ -20,9 +20,11 @@ from hub.web import (
     apply,
     auditor,
     counter,
+    desk,
     developers,
     login,
     officer,
+    rankings,
     requests,
     verify,
     wallet,
@@ -39,7 +41,7 @@ log = structlog.get_logger()
 Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 Message = MutableMapping[str, Any]
 
-DOORS = (login, wallet, apply, requests, accesses, verify, counter, officer, auditor, admin, developers)
+DOORS = (login, wallet, apply, requests, accesses, verify, counter, desk, rankings, officer, auditor, admin, developers)
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",

@@ -44,6 +44,7 @@ _CITIZEN_MENU = (
 )
 _OFFICER_MENU = (
     ("counter.verify", "/counter", "综合窗口", "Counter"),
+    ("cases.decide", "/desk", "审批", "Desk"),
     ("certificates.upload", "/officer", "本部门证照", "Our certificates"),
     ("certificates.approve", "/officer", "本部门证照", "Our certificates"),
     ("accesses.search", "/auditor", "审计查询", "Audit"),

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from hub.access.model import Outcome
-from hub.cases.model import CaseState
+from hub.cases.model import CaseState, ReviewState
 from hub.certificates.find import STATUS_WORDS, StatusWord
 from hub.certificates.workorders import OrderState
 from hub.clock import SHANGHAI, civil_day
@@ -99,6 +99,18 @@ CASES: dict[str, tuple[str, str]] = {
     CaseState.GATHERED: ("材料齐备", "gathered"),
     CaseState.SCORED: ("已评分", "scored"),
     CaseState.CLOSED: ("已办结", "closed"),
+}
+
+RANKINGS: dict[str, Word] = {
+    "announced": Word("已公告", "Announced", "clock", "info"),
+    "closed": Word("名单已截止", "List closed", "lock", "warn"),
+    "drawn": Word("已公示", "Published", "check", "ok"),
+}
+
+REVIEWS: dict[str, Word] = {
+    ReviewState.OPEN: Word("等待答复", "Waits for an answer", "clock", "warn"),
+    ReviewState.UPHELD: Word("维持原评分", "Score upheld", "check", "ok"),
+    ReviewState.CHANGED: Word("已重新评分", "Scored anew", "check", "info"),
 }
 
 ORDERS: dict[str, Word] = {

@@ -189,6 +189,8 @@ async def make_family(world: World, folder: Path, *, all_papers: bool = False) -
         OfficerRow(4, "dg-audit", "auditor", "孙审", frozenset({"auditor"})),
         OfficerRow(5, "dg-edu", "operator", "周运", frozenset({"operator"})),
         OfficerRow(6, "dg-si", "stranger", "吴外", frozenset({"clerk"})),
+        OfficerRow(7, "dg-edu", "decider", "郑批", frozenset({"decider"})),
+        OfficerRow(8, "dg-si", "si-decider", "冯批", frozenset({"decider"})),
     ]
     async with hub.tx(SYSTEM) as tx:
         for slug, (zh, en) in NAMES.items():
