@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from adapters import config as configuration
+from adapters import drift
 from adapters import orders as ordering
 from adapters import preview as previewing
 from adapters import quarantine as quarantining
+from adapters import survey as surveying
 from adapters import sync as syncing
 from adapters.client import HubClient
 from adapters.desk import Desk
@@ -27,6 +29,7 @@ from adapters.sign import ref_of
 from adapters.sources import open_source
 from adapters.state import Entry, State
 from adapters.statusbook import StatusBook
+from adapters.survey import Survey
 from adapters.sync import SyncReport
 from hub.clock import Clock, now, seconds
 from hub.errors import HubError, NotFound
@@ -175,9 +178,13 @@ class Agent:
             for row in previewing.preview(self.desk, one, rows, scratch)
         ]
 
-    def sync(self, *, dataset: str | None = None) -> SyncReport:
+    def sync(self, *, dataset: str | None = None, whole: bool = False) -> SyncReport:
         """Bring the hub up to date; see `adapters.sync`."""
-        return syncing.sync(self.desk, self._datasets(dataset))
+        return syncing.sync(self.desk, self._datasets(dataset), whole=whole)
+
+    def survey(self, *, dataset: str | None = None) -> list[Survey]:
+        """What a whole sync would do, in counts: nothing is signed, written or sent."""
+        return [surveying.survey(self.desk, one) for one in self._datasets(dataset)]
 
     def work_orders(self) -> list[OrderReport]:
         """Sign the files that officers handed in at the hub; see `adapters.orders`."""
@@ -276,14 +283,17 @@ class Agent:
             source = open_source(dataset, self.config.agent.state.parent)
             try:
                 rows = source.count()
+                different = drift.look(self.state, dataset, source)
             finally:
                 source.close()
         except HubError as fault:
             return Check(name, False, f"{fault.zh}{fault.next_zh}", f"{fault.en} {fault.next_en}")
         said = "" if rows is None else f"{rows}"
+        zh, en = different.told()
         return Check(
-            name, True, f"可读，{len(columns_of(dataset))} 列齐全，行数 {said or '未知'}。",
-            f"Readable, all {len(columns_of(dataset))} columns there, {said or 'unknown'} rows.",
+            name, not different.retyped,
+            f"可读，{len(columns_of(dataset))} 列齐全，行数 {said or '未知'}。{zh}",
+            f"Readable, all {len(columns_of(dataset))} columns there, {said or 'unknown'} rows. {en}".strip(),
         )  # fmt: skip
 
 

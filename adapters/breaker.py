@@ -2,7 +2,8 @@
 
 An empty or half-read source never means "revoke everything". Revocation from absence needs all of: 1. a complete read;
 2. about as many rows as last time; 3. few enough gone; 4. few enough bad rows; 5. absence in two complete passes
-running. Otherwise the pass is held for a named officer.
+running. Otherwise the pass is held for a named officer. In the same way a table whose keys are strangers, or of which
+many rows changed at once, is taken for another table until a named officer says that it is right.
 """
 
 from collections.abc import Callable
@@ -18,8 +19,12 @@ FEW_ROWS = "few_rows"
 MASS_REVOCATION = "mass_revocation"
 QUARANTINE_SHARE = "quarantine_share"
 MAPPING_CHANGED = "mapping_changed"
+MASS_CHANGE = "mass_change"
+STRANGERS = "strangers"
 SMALL = 20
-"""Below this many rows a share of bad ones says nothing."""
+"""Below this many rows a share of bad or changed ones says nothing."""
+FIRST = 200
+"""So many keys are looked at before a pass signs anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,17 @@ class Vanished:
 def too_many_bad(dataset: Dataset, rows: int, bad: int, after: int = SMALL) -> bool:
     """Whether the share of quarantined rows says that something is wrong with the source, not with rows."""
     return rows >= after and bad * 100 > dataset.reconcile.max_quarantine_percent * rows
+
+
+def most_gone(dataset: Dataset, standing: int) -> int:
+    """How many may be revoked at once. One at a time is no mass revocation, however small the dataset."""
+    limits = dataset.reconcile
+    return min(limits.max_revoke_count, max(1, int(standing * limits.max_revoke_percent / 100)))
+
+
+def most_changed(dataset: Dataset, standing: int) -> int:
+    """How many may be superseded at once without anybody looking."""
+    return max(SMALL, int(standing * dataset.reconcile.max_changed_percent / 100))
 
 
 def vanished(desk: Desk, dataset: Dataset, *, pass_id: int, complete: bool, rows: int, bad: int) -> Vanished:
@@ -73,9 +89,7 @@ def vanished(desk: Desk, dataset: Dataset, *, pass_id: int, complete: bool, rows
     state.miss(dataset.id, pass_id)
     quarantine.clear_absent(state, dataset.id, pass_id)
     gone = state.vanished(dataset.id, PASSES)  # 5
-    # One certificate at a time is no mass revocation, however small the dataset.
-    allowed = min(limits.max_revoke_count, max(1, int(standing * limits.max_revoke_percent / 100)))
-    if len(gone) > allowed:  # 3
+    if len(gone) > most_gone(dataset, standing):  # 3
         released = quarantine.released(state, dataset.id, MASS_REVOCATION)
         if released is None or released < len(gone):
             quarantine.hold(
@@ -88,12 +102,44 @@ def vanished(desk: Desk, dataset: Dataset, *, pass_id: int, complete: bool, rows
     return Vanished(tuple(gone), missing - len(gone), complete=True)
 
 
-def mapping_changed(
-    desk: Desk, dataset: Dataset, rules: str, would_change: Callable[[], tuple[int, int]]
-) -> bool:
+def strangers(desk: Desk, dataset: Dataset, *, pass_id: int, known: int, looked_at: int) -> bool:
+    """Whether the first keys of a whole pass are nearly all unknown to a state that knows many: another table."""
+    state = desk.state
+    entries = state.count_entries(dataset.id)
+    if entries < SMALL or looked_at < SMALL or known * 10 >= min(looked_at, entries):
+        quarantine.lift(state, dataset.id, [STRANGERS])
+        return False
+    if quarantine.released(state, dataset.id, STRANGERS) is not None:
+        quarantine.spend(state, dataset.id, STRANGERS)
+        return False
+    quarantine.hold(
+        state, dataset.id, pass_id=pass_id, reason=STRANGERS, rows=looked_at - known, total=looked_at,
+        now=desk.stamp(),
+    )  # fmt: skip
+    return True
+
+
+def mass_change(desk: Desk, dataset: Dataset, *, pass_id: int, changed: int) -> bool:
+    """Whether so many rows changed at once that none of them is superseded before a named officer has looked."""
+    state = desk.state
+    standing = state.count_current(dataset.id)
+    if changed <= most_changed(dataset, standing):
+        quarantine.lift(state, dataset.id, [MASS_CHANGE])
+        return False
+    released = quarantine.released(state, dataset.id, MASS_CHANGE)
+    if released is not None and released >= changed:
+        quarantine.spend(state, dataset.id, MASS_CHANGE)
+        return False
+    quarantine.hold(
+        state, dataset.id, pass_id=pass_id, reason=MASS_CHANGE, rows=changed, total=standing, now=desk.stamp()
+    )
+    return True
+
+
+def mapping_changed(desk: Desk, dataset: Dataset, rules: str, would_change: Callable[[], int]) -> bool:
     """Whether this dataset must wait: its mapping is another one now and would supersede too many certificates.
 
-    `would_change` reads the source once without writing and gives (superseded, rows).
+    `would_change` reads the source once without writing and gives how many would be superseded.
     """
     state = desk.state
     before = state.get(f"rules:{dataset.id}")
@@ -103,7 +149,7 @@ def mapping_changed(
     if before is None or standing == 0:
         state.put(f"rules:{dataset.id}", rules)
         return False
-    changed, _ = would_change()
+    changed = would_change()
     released = quarantine.released(state, dataset.id, MAPPING_CHANGED)
     if changed * 100 <= dataset.reconcile.max_supersede_percent * standing or (released or 0) >= changed > 0:
         quarantine.spend(state, dataset.id, MAPPING_CHANGED)

@@ -6,6 +6,7 @@ so a lost answer is asked for again instead of guessed.
 
 import json
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -35,13 +36,15 @@ from keys.signer import Signer
 
 ATTEMPTS = 7
 LONGEST_PAUSE = 120.0
+PATIENCE = 900.0
+"""So many seconds in all we step back when the hub says that it has too much to do (429): that is no failure."""
 EARLY = 30
 """A token is renewed this many seconds before its end."""
 _RETRY_STATUS = frozenset({429, 502, 503, 504})
 
 
 class HubClient:
-    """A synchronous client of one department. Thread-safe only in the sense of httpx: use one for one thread.
+    """A synchronous client of one department. Several threads may call at once; they share one token.
 
     `signer` gives the client key when a call is made, so a rotated key is used at once. `transport` lets tests and
     the demo talk to a hub in the same process.
@@ -67,6 +70,7 @@ class HubClient:
         )
         self._tokens: dict[str, tuple[str, int, str]] = {}
         self._nonce: str | None = None
+        self._asking = threading.RLock()
 
     def close(self) -> None:
         """Close connections."""
@@ -219,13 +223,14 @@ class HubClient:
 
         `make` gives headers and body anew for each attempt: a proof or an assertion is good once.
         """
-        asked_for_nonce = False
-        for attempt in range(ATTEMPTS):
+        asked_for_nonce, attempt, waited = False, 0, 0.0
+        while True:
             headers, content = make()
             try:
                 answer = self._http.request(method, self.hub + path, content=content, headers=headers)
             except httpx.TransportError as fault:
-                if attempt + 1 == ATTEMPTS:
+                attempt += 1
+                if attempt >= ATTEMPTS:
                     raise unreachable(type(fault).__name__) from fault
                 self._pause(attempt, None)
                 continue
@@ -236,11 +241,15 @@ class HubClient:
             if answer.status_code in (400, 401) and nonce and nonce != self._nonce and not asked_for_nonce:
                 self._nonce, asked_for_nonce = nonce, True  # RFC 9449 section 8
                 continue
-            again = answer.status_code in _RETRY_STATUS or (answer.status_code == 500 and attempt < 2)
-            if not again or attempt + 1 == ATTEMPTS:
+            wanted = answer.headers.get("retry-after")
+            if answer.status_code == 429 and waited < PATIENCE:
+                waited += max(1.0, self._pause(min(attempt + 1, ATTEMPTS), wanted))
+                continue
+            attempt += 1
+            again = answer.status_code in _RETRY_STATUS or (answer.status_code == 500 and attempt <= 2)
+            if not again or attempt >= ATTEMPTS:
                 raise problem(answer.status_code, _body(answer))
-            self._pause(attempt, answer.headers.get("retry-after"))
-        raise unreachable("attempts")
+            self._pause(attempt, wanted)
 
     def _proof(self, method: str, path: str, token: str | None) -> str:
         return dpop.prove(
@@ -249,6 +258,10 @@ class HubClient:
         )  # fmt: skip
 
     def _token(self, scope: str) -> str:
+        with self._asking:
+            return self._token_in_force(scope)
+
+    def _token_in_force(self, scope: str) -> str:
         signer, present = self._signer(), seconds(self._clock())
         known = self._tokens.get(scope)
         if known is not None and known[1] - EARLY > present and known[2] == signer.kid:
@@ -278,11 +291,13 @@ class HubClient:
         )  # fmt: skip
         return str(found["access_token"])
 
-    def _pause(self, attempt: int, retry_after: str | None) -> None:
-        """Exponential with full jitter; a Retry-After of the hub decides, up to two minutes."""
+    def _pause(self, attempt: int, retry_after: str | None) -> float:
+        """Exponential with full jitter; a Retry-After of the hub decides, up to two minutes. Gives the seconds."""
         wanted = _retry_after(retry_after, self._clock())
-        backoff = random.uniform(0.1, 0.5 * 2**attempt)  # noqa: S311  # spreads load, guards nothing
-        self._sleep(min(LONGEST_PAUSE, wanted if wanted is not None else backoff))
+        backoff = random.uniform(0.1, 0.5 * 2 ** (attempt - 1))  # noqa: S311  # spreads load, guards nothing
+        pause = min(LONGEST_PAUSE, wanted if wanted is not None else backoff)
+        self._sleep(pause)
+        return pause
 
 
 def _body(answer: httpx.Response) -> object:

@@ -159,6 +159,8 @@ def sync(
         console.print(table)
         for note, count in report.notes:
             console.print(f"· {note}: {count}", style="dim", markup=False)
+        for name, code, detail in report.told:
+            console.print(f"! {name}: {code} {detail}", style="yellow", markup=False, highlight=False)
         for name, code, text in report.faults:
             console.print(f"✗ {name}: {text} ({code})", style="red", markup=False, highlight=False)
         if report.faults:

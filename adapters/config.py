@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from adapters.model import (
     DATE_FORMATS,
     KINDS,
+    LAG,
     TODAY,
     AgentConfig,
     Config,
+    Cursor,
     Dataset,
     Field,
     FileSource,
@@ -31,6 +35,7 @@ _HANDED_IN = FileSource(Path(), "csv")
 _SLUG = re.compile(r"[a-z][a-z0-9-]{1,62}")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _DIRECTIVE = re.compile(r"%(.)")
+_DURATION = re.compile(r"([0-9]{1,9})([smhd]?)", re.ASCII)
 
 
 def load(path: str | Path, *, environment: Mapping[str, str] | None = None) -> Config:
@@ -162,6 +167,7 @@ def _dataset(value: Value, shared: SqlSource | FileSource | None, folder: Path) 
         "as_of",
         "number",
         "reconcile",
+        "cursor",
         required=("id", "type", "key", "holders", "claims"),
     )
     source = _source(found["source"], folder) if "source" in found else shared
@@ -200,6 +206,7 @@ def _dataset(value: Value, shared: SqlSource | FileSource | None, folder: Path) 
         valid_until=_date(valid["until"]) if "until" in valid else None,
         as_of=_date(found["as_of"]) if "as_of" in found else None,
         reconcile=_reconcile(found["reconcile"]) if "reconcile" in found else Reconcile(),
+        cursor=_cursor(found["cursor"], source) if "cursor" in found else None,
     )
 
 
@@ -318,12 +325,59 @@ def _formats(value: Value) -> tuple[str, ...]:
 
 
 def _reconcile(value: Value) -> Reconcile:
-    names = ("max_revoke", "min_rows_percent", "max_quarantine_percent", "max_supersede_percent")
-    found = value.members(*names)
-    limits = found["max_revoke"].members("count", "percent") if "max_revoke" in found else {}
     usual = Reconcile()
+    found = value.members(
+        "max_revoke", "every", "min_rows_percent", "max_quarantine_percent", "max_supersede_percent",
+        "max_changed_percent",
+    )  # fmt: skip
+    limits = found["max_revoke"].members("count", "percent") if "max_revoke" in found else {}
+
+    def percent(name: str, otherwise: Decimal, among: Mapping[str, Value] = found) -> Decimal:
+        return among[name].decimal(0, 100) if name in among else otherwise
+
     return Reconcile(
         limits["count"].integer(0, 10**9) if "count" in limits else usual.max_revoke_count,
-        limits["percent"].decimal(0, 100) if "percent" in limits else usual.max_revoke_percent,
-        *(found[name].decimal(0, 100) if name in found else getattr(usual, name) for name in names[1:]),
+        percent("percent", usual.max_revoke_percent, limits),
+        percent("min_rows_percent", usual.min_rows_percent),
+        percent("max_quarantine_percent", usual.max_quarantine_percent),
+        percent("max_supersede_percent", usual.max_supersede_percent),
+        percent("max_changed_percent", usual.max_changed_percent),
+        _duration(found["every"]) if "every" in found else usual.every,
     )
+
+
+def _cursor(value: Value, source: object) -> Cursor:
+    if not isinstance(source, SqlSource):
+        raise value.fault(
+            "cursor",
+            "只有数据库能按游标读，文件每次整读。",
+            "Only a database can be read by a cursor: a file is read whole each time.",
+        )
+    found = value.members("column", "lag", "timezone", "format", required=("column",))
+    zone = found["timezone"].text() if "timezone" in found else "Asia/Shanghai"
+    try:
+        ZoneInfo(zone)
+    except (ValueError, ZoneInfoNotFoundError) as fault:
+        raise found["timezone"].fault(
+            "timezone", f"没有时区 “{zone}”。", f'No time zone is called "{zone}".', "例如 Asia/Shanghai。"
+        ) from fault
+    return Cursor(
+        found["column"].text(empty=False),
+        _duration(found["lag"]) if "lag" in found else LAG,
+        zone,
+        _formats(found["format"])[0] if "format" in found else None,
+    )
+
+
+def _duration(value: Value) -> int:
+    """30s, 15m, 24h, 7d, or a bare number: seconds (for a numeric cursor: a distance)."""
+    found = _DURATION.fullmatch(value.text().strip())
+    if found is None:
+        raise value.fault(
+            "duration",
+            "这里应为时长。",
+            "A length of time is needed.",
+            "例如 15m、24h。",
+            "For example 15m, 24h.",
+        )
+    return int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]]

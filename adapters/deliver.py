@@ -8,6 +8,7 @@ says: quarantine; 5. the hub is away, or does not let us in: everything stays an
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby
 
@@ -28,6 +29,10 @@ from hub.errors import (
 )
 
 BATCH = 200
+"""Promises in one call when status lists go with them: each list builds on the one before."""
+CHUNK = 500
+IN_FLIGHT = 4
+"""First registrations build on nothing: so many, in so many calls at once."""
 _STOPS = (Unavailable, TooMany, Internal, Unauthenticated, Forbidden)
 _ALREADY = frozenset({"status.step_not_allowed", "certificate.not_current"})
 _SIGN_AGAIN = frozenset(
@@ -46,7 +51,9 @@ def deliver(desk: Desk) -> Counter[str]:
     """Empty the outbox. Counts `registered`, `superseded`, `revoked`, `quarantined`. Raises the stopping HubError."""
     counts: Counter[str] = Counter()
     stuck = 0
-    while batch := desk.state.waiting(BATCH):
+    while batch := desk.state.waiting(CHUNK * IN_FLIGHT):
+        if any(one.old_id is not None for one in batch):
+            batch = batch[:BATCH]
         desk.book.forget_unsent()
         fits = True
         for revoking, group in groupby(_with_lists(desk, batch), key=lambda one: one.kind == "revoke"):
@@ -55,7 +62,7 @@ def deliver(desk: Desk) -> Counter[str]:
                 desk.state.drop_list_tokens()
                 desk.book.adopt()
                 break
-        acked = {one.id for one in batch} - {one.id for one in desk.state.waiting(BATCH)}
+        acked = {one.id for one in batch} - {one.id for one in desk.state.waiting(len(batch))}
         stuck = 0 if acked else stuck + 1
         if stuck > 3:
             raise Conflict(
@@ -87,40 +94,64 @@ def _with_lists(desk: Desk, batch: Sequence[Waiting]) -> list[Waiting]:
 
 
 def _register(desk: Desk, group: list[Waiting], counts: Counter[str]) -> bool:
-    """One batch of registrations. False when lists must be signed again."""
-    items = [
-        Registration(
-            one.sd_jwt, one.dataset, one.ref, one.generation, one.claims_hash, one.old_id, one.list_token
-        )
-        for one in group
-    ]
-    answers = list(desk.client.register_batch(items))
+    """Registrations, several calls at once where nothing builds on another. False when lists must be signed again."""
+    chunks = [group[place : place + CHUNK] for place in range(0, len(group), CHUNK)]
     stop: HubError | None = None
     fits = True
-    with desk.state.transaction():
-        for one, answer in zip(group, answers, strict=True):
-            if isinstance(answer, Registered):
-                taken, stands = _as_held(desk, one, answer) if answer.replayed else (one, True)
-                desk.state.acked(taken, answer.certificate_id, stands=stands)
-                quarantine.clear(desk.state, one.dataset, one.ref)
-                if one.list_token is not None:
-                    desk.book.acked(one.list_token)
-                counts["superseded" if one.kind == "supersede" else "registered"] += 1
-                continue
-            if isinstance(answer, _STOPS):
-                desk.state.failed(one.id, answer.code)
-                stop = stop or answer
-            elif answer.code == "status.list_conflict":
-                fits = False
-            elif one.kind == "supersede" and (answer.code in _ALREADY or isinstance(answer, NotFound)):
-                desk.state.stand_alone(one)
-                fits = False
-            else:
-                _refused(desk, one, answer, counts)
-                fits = fits and one.list_token is None
+    for chunk, answers in zip(chunks, _answers(desk, chunks), strict=True):
+        if isinstance(answers, HubError):
+            stop = stop or answers
+            continue
+        with desk.state.transaction():
+            for one, answer in zip(chunk, answers, strict=True):
+                if isinstance(answer, _STOPS):
+                    desk.state.failed(one.id, answer.code)
+                    stop = stop or answer
+                else:
+                    fits = _settle(desk, one, answer, counts) and fits
     if stop is not None:
         raise stop
     return fits
+
+
+def _answers(desk: Desk, chunks: Sequence[Sequence[Waiting]]) -> list[list[Registered | HubError] | HubError]:
+    """What the hub says to each chunk, or why it said nothing. What it took in one chunk is not lost with another."""
+
+    def send(chunk: Sequence[Waiting]) -> list[Registered | HubError] | HubError:
+        items = [
+            Registration(
+                one.sd_jwt, one.dataset, one.ref, one.generation, one.claims_hash, one.old_id, one.list_token
+            )
+            for one in chunk
+        ]
+        try:
+            return list(desk.client.register_batch(items))
+        except HubError as fault:
+            return fault
+
+    if len(chunks) == 1:
+        return [send(chunks[0])]
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        return list(pool.map(send, chunks))
+
+
+def _settle(desk: Desk, one: Waiting, answer: Registered | HubError, counts: Counter[str]) -> bool:
+    """One answer that will not change. False when lists must be signed again."""
+    if isinstance(answer, Registered):
+        taken, stands = _as_held(desk, one, answer) if answer.replayed else (one, True)
+        desk.state.acked(taken, answer.certificate_id, stands=stands)
+        quarantine.clear(desk.state, one.dataset, one.ref)
+        if one.list_token is not None:
+            desk.book.acked(one.list_token)
+        counts["superseded" if one.kind == "supersede" else "registered"] += 1
+        return True
+    if answer.code == "status.list_conflict":
+        return False
+    if one.kind == "supersede" and (answer.code in _ALREADY or isinstance(answer, NotFound)):
+        desk.state.stand_alone(one)
+        return False
+    _refused(desk, one, answer, counts)
+    return one.list_token is None
 
 
 def _as_held(desk: Desk, one: Waiting, answer: Registered) -> tuple[Waiting, bool]:
@@ -158,6 +189,8 @@ def _revoke(desk: Desk, group: list[Waiting], counts: Counter[str]) -> bool:
 def _refused(desk: Desk, one: Waiting, answer: HubError, counts: Counter[str]) -> None:
     desk.state.withdraw(one)
     again = answer.code in _SIGN_AGAIN
+    if again:
+        desk.state.want_whole(one.dataset)
     quarantine.put(
         desk.state,
         one.dataset,

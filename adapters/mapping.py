@@ -103,7 +103,10 @@ def columns_of(dataset: Dataset) -> tuple[str, ...]:
     holder_fields = [field for rule in dataset.holders for field in (rule.name, rule.id_type, rule.id_no)]
     dates = [field for field in (dataset.valid_from, dataset.valid_until, dataset.as_of) if field]
     named = [field.column for field in [*holder_fields, *dataset.claims.values(), *dates] if field.column]
-    return tuple(dict.fromkeys([*dataset.key, *named, *(rule.when for rule in dataset.holders if rule.when)]))
+    others = [rule.when for rule in dataset.holders if rule.when]
+    if dataset.cursor is not None:
+        others.append(dataset.cursor.column)
+    return tuple(dict.fromkeys([*dataset.key, *named, *others]))
 
 
 def raw_columns_of(dataset: Dataset) -> frozenset[str]:

@@ -20,6 +20,8 @@ KINDS: tuple[str, ...] = (
 )
 Scalar = str | int | bool | None
 TODAY = "today"
+LAG = 900
+"""Seconds that a poll goes back: longer than commits are usually held open."""
 DATE_FORMATS = ("%Y-%m-%d", "%Y%m%d")
 
 
@@ -62,13 +64,32 @@ class HolderRule:
 
 @dataclass(frozen=True, slots=True)
 class Reconcile:
-    """The circuit breaker's limits (percentages of 100)."""
+    """The circuit breaker's limits (percentages of 100), and how often a dataset with a cursor is read whole.
+
+    `max_supersede_percent` is for a changed mapping, `max_changed_percent` for rows that changed. `every` is seconds.
+    """
 
     max_revoke_count: int = 200
     max_revoke_percent: Decimal = Decimal("0.5")
     min_rows_percent: Decimal = Decimal(95)
     max_quarantine_percent: Decimal = Decimal(20)
     max_supersede_percent: Decimal = Decimal(20)
+    max_changed_percent: Decimal = Decimal(20)
+    every: int = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The column that says when a row changed last, so that most passes read only what is new.
+
+    Each poll goes back by `lag` before the newest value seen: seconds for times, plain distance for numbers. `format`
+    reads times that are written as text; times without a zone are in `timezone`.
+    """
+
+    column: str
+    lag: int = LAG
+    timezone: str = "Asia/Shanghai"
+    format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +131,7 @@ class Dataset:
     valid_until: Field | None = None
     as_of: Field | None = None
     reconcile: Reconcile = Reconcile()
+    cursor: Cursor | None = None
 
 
 @dataclass(frozen=True, slots=True)

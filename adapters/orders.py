@@ -13,8 +13,8 @@ from adapters.answers import WorkOrder
 from adapters.deliver import deliver
 from adapters.desk import Desk
 from adapters.model import Config, Dataset, FileSource
+from adapters.reading import Pass
 from adapters.source import SourceFault
-from adapters.sync import Pass
 
 
 @dataclass(frozen=True, slots=True)

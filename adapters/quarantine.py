@@ -112,6 +112,10 @@ def retry(state: State, dataset: str | None = None, *, code: str | None = None, 
                and (? is null or dataset = ?) and (? is null or code = ?)""",
             (officer, dataset, dataset, code, code),
         )
+        for (one,) in db.execute(
+            "select distinct dataset from quarantine where state = 'retried'"
+        ).fetchall():
+            state.want_whole(one)
         return found.rowcount
 
 

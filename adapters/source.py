@@ -30,6 +30,11 @@ class Source(Protocol):
         """The names of the columns, as the mapping spells them."""
         ...
 
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Column -> its declared type, for those columns that have one: what `drift` compares."""
+        ...
+
     def count(self) -> int | None:
         """How many rows the source says there are, or None when it cannot say."""
         ...

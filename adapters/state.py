@@ -9,121 +9,13 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from adapters.tables import BY_ABSENCE, SCHEMA, Entry, KnownList, Waiting
 from hub.errors import Conflict
 
-SCHEMA = """
-create table if not exists meta (name text primary key, value text not null) without rowid;
-create table if not exists entry (
-    dataset text not null, ref text not null, key text not null, claims_hash text not null,
-    generation integer not null, certificate_id text not null, uri text not null, idx integer not null,
-    as_of text, signed_on text not null,
-    state text not null check (state in ('current', 'vanished', 'revoked')),
-    seen_pass integer not null, missed integer not null default 0, notes text not null default '',
-    primary key (dataset, ref)) without rowid;
-create index if not exists entry_seen on entry (dataset, state, seen_pass);
-create table if not exists outbox (
-    id integer primary key autoincrement, kind text not null check (kind in ('register', 'supersede', 'revoke')),
-    dataset text not null, ref text not null, key text not null, generation integer not null,
-    claims_hash text not null, sd_jwt text not null, uri text not null, idx integer not null,
-    as_of text, signed_on text not null, pass integer not null, notes text not null default '',
-    old_id text, old_uri text, old_idx integer, reason text not null default '', list_token text,
-    attempts integer not null default 0, last_error text not null default '', unique (dataset, ref));
-create table if not exists free_index (uri text not null, idx integer not null, primary key (uri, idx)) without rowid;
-create table if not exists status_list (
-    uri text primary key, size integer not null, bits integer not null, seq integer not null,
-    sha256 text, token text, expires integer not null) without rowid;
-create table if not exists pass (
-    id integer primary key autoincrement, dataset text not null, started text not null, ended text,
-    complete integer not null default 0, rows integer not null default 0, rules text not null default '');
-create table if not exists quarantine (
-    dataset text not null, ref text not null, code text not null, place text not null, key text not null,
-    source_column text not null, detail text not null, rules text not null, claims_hash text not null default '',
-    rows integer not null default 1, first_seen text not null, last_seen text not null, pass integer not null,
-    state text not null default 'open' check (state in ('open', 'retried', 'waived')),
-    officer text not null default '', primary key (dataset, ref, code, place)) without rowid;
-create table if not exists held (
-    id integer primary key autoincrement, dataset text not null, pass integer not null, reason text not null,
-    rows integer not null, total integer not null, made text not null,
-    state text not null default 'open' check (state in ('open', 'released', 'discarded')),
-    officer text not null default '');
-create table if not exists unprinted (
-    certificate_id text primary key, dataset text not null, sd_jwt text not null) without rowid;
-create table if not exists type_document (
-    code text primary key, document text not null, fetched text not null) without rowid;
-"""
-BY_ABSENCE = frozenset({"vanished", "ended"})
-"""Reasons of revocations that the source itself gave, by no longer holding the row or by ending it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """The certificate of one source key. Days are YYYY-MM-DD in Shanghai.
-
-    `vanished` was revoked because its row was gone: a row that comes back is signed anew. `revoked` was revoked by a
-    person: it is signed anew only when the row says something else. `notes` is what the mapping changed (JSON).
-    """
-
-    dataset: str
-    ref: str
-    key: str
-    claims_hash: str
-    generation: int
-    certificate_id: str
-    uri: str
-    idx: int
-    as_of: str | None
-    signed_on: str
-    state: Literal["current", "vanished", "revoked"]
-    seen_pass: int
-    missed: int
-    notes: str
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """One promise to the hub that is not acked yet. `sd_jwt` is sent again byte for byte; empty for a revocation."""
-
-    id: int
-    kind: Literal["register", "supersede", "revoke"]
-    dataset: str
-    ref: str
-    key: str
-    generation: int
-    claims_hash: str
-    sd_jwt: str
-    uri: str
-    idx: int
-    as_of: str | None
-    signed_on: str
-    pass_id: int
-    notes: str
-    old_id: str | None
-    old_uri: str | None
-    old_idx: int | None
-    reason: str
-    list_token: str | None
-
-    def with_list(self, token: str) -> "Waiting":
-        """The same promise with its status list token."""
-        return replace(self, list_token=token)
-
-
-@dataclass(frozen=True, slots=True)
-class KnownList:
-    """A status list of ours as the hub last acked it; `token` None and `seq` 0 before the first signing."""
-
-    uri: str
-    size: int
-    bits: int
-    seq: int
-    sha256: str | None
-    token: str | None
-    expires: int
-
+__all__ = ["Entry", "KnownList", "State", "Waiting"]
 
 _WAITING = (
     "id, kind, dataset, ref, key, generation, claims_hash, sd_jwt, uri, idx, as_of, signed_on, pass, notes,"
@@ -206,6 +98,10 @@ class State:
         sql = "select count(*) from entry where dataset = ? and state = 'current'"
         return int(self.db.execute(sql, (dataset,)).fetchone()[0])
 
+    def count_entries(self, dataset: str) -> int:
+        """How many source keys of a dataset were ever certified."""
+        return int(self.db.execute("select count(*) from entry where dataset = ?", (dataset,)).fetchone()[0])
+
     def miss(self, dataset: str, pass_id: int) -> None:
         """A complete pass ended: every standing certificate whose key it did not see has missed once more."""
         with self.transaction() as db:
@@ -275,6 +171,8 @@ class State:
                 db.execute("delete from unprinted where certificate_id = ?", (certificate_id,))
             else:
                 after = "current" if stands else "vanished"
+                if not stands:
+                    self.want_whole(done.dataset)
                 entry = (
                     done.dataset, done.ref, done.key, done.claims_hash, done.generation, certificate_id, done.uri,
                     done.idx, done.as_of, done.signed_on, after, done.pass_id, 0, done.notes,
@@ -327,14 +225,14 @@ class State:
         """How many reserved indices are unused."""
         return int(self.db.execute("select count(*) from free_index").fetchone()[0])
 
-    def take_index(self) -> tuple[str, int] | None:
-        """One unused index, gone from now on: an index that was signed is never used again."""
+    def take_indices(self, count: int) -> list[tuple[str, int]]:
+        """Up to `count` unused indices at random, gone from now on: an index that was signed is never used again."""
         with self.transaction() as db:
-            row = db.execute("select uri, idx from free_index order by random() limit 1").fetchone()
-            if row is None:
-                return None
-            db.execute("delete from free_index where uri = ? and idx = ?", row)
-            return str(row[0]), int(row[1])
+            rows = db.execute(
+                "select uri, idx from free_index order by random() limit ?", (count,)
+            ).fetchall()
+            db.executemany("delete from free_index where uri = ? and idx = ?", rows)
+            return [(str(uri), int(idx)) for uri, idx in rows]
 
     # --- passes and the rest ---
 
@@ -359,6 +257,21 @@ class State:
         sql = "select rows, rules from pass where dataset = ? and complete = 1 order by id desc limit 1"
         row = self.db.execute(sql, (dataset,)).fetchone()
         return (int(row[0]), str(row[1])) if row else None
+
+    def last_whole(self, dataset: str) -> tuple[str, str] | None:
+        """(when it ended, rules) of the last complete pass."""
+        sql = "select ended, rules from pass where dataset = ? and complete = 1 order by id desc limit 1"
+        row = self.db.execute(sql, (dataset,)).fetchone()
+        return (str(row[0]), str(row[1])) if row else None
+
+    def want_whole(self, dataset: str, wanted: bool = True) -> None:
+        """The next pass must read everything, because a row is owed another try that no cursor would show."""
+        if wanted != self.wants_whole(dataset):
+            self.put(f"whole:{dataset}", "1" if wanted else "")
+
+    def wants_whole(self, dataset: str) -> bool:
+        """Whether `want_whole` was said and no complete pass has ended since."""
+        return bool(self.get(f"whole:{dataset}"))
 
     def get(self, name: str) -> str | None:
         """A remembered word."""

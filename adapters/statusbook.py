@@ -64,16 +64,6 @@ class StatusBook:
             if not found.indices:
                 raise Unavailable("hub.no_indices", "枢纽没有给出状态位。", "The hub gave no status index.")
 
-    def take(self) -> tuple[str, int]:
-        """One free index (uri, idx), never given again."""
-        found = self._state.take_index()
-        if found is None:
-            self.ensure(RESERVE)
-            found = self._state.take_index()
-        if found is None:
-            raise Unavailable("hub.no_indices", "枢纽没有给出状态位。", "The hub gave no status index.")
-        return found
-
     def revoking(self, uri: str, idx: int) -> str:
         """The next version of a list with one entry INVALID. It counts as sent: later ones build on it."""
         return self._next(uri, {idx: INVALID})

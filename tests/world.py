@@ -94,6 +94,7 @@ class World:
     def __init__(self, database: str, clock: FixedClock) -> None:
         self.clock = clock
         self.vault = Vault({"k1": b"k" * 32}, "k1", {1: b"p" * 32}, 1)
+        self.db_url = database
         self.db = Database(database, clock=clock, vault=self.vault)
         self.departments: dict[str, TestDepartment] = {}
         self.token_key = generate()

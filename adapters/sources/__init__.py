@@ -1,6 +1,7 @@
 """Where rows come from: one module for each kind of source, all of them behind `adapters.source.Source`."""
 
 from pathlib import Path
+from typing import Any
 
 from adapters.mapping import columns_of, raw_columns_of
 from adapters.model import Dataset, SqlSource
@@ -9,14 +10,19 @@ from adapters.sources.files import CsvRows, DbfRows
 from adapters.sources.sql import SqlRows
 
 
-def open_source(dataset: Dataset, scratch: Path) -> Source:
+def open_source(dataset: Dataset, scratch: Path, *, since: Any = None) -> Source:
     """The source of a dataset. `scratch` is a folder for files that live as long as the pass.
+
+    `since` leaves out rows whose cursor does not lie after it; only databases are asked so.
 
     Raises `SourceFault`; `source.missing_column` when a column that the mapping reads is not there.
     """
     source: Source
     if isinstance(dataset.source, SqlSource):
-        source = SqlRows(dataset.source, dataset.query or "", dataset.key, raw_columns_of(dataset))
+        after = None if since is None or dataset.cursor is None else (dataset.cursor.column, since)
+        source = SqlRows(
+            dataset.source, dataset.query or "", dataset.key, raw_columns_of(dataset), since=after
+        )
     elif dataset.source.format == "csv":
         source = CsvRows(dataset.source, dataset.key, scratch)
     else:

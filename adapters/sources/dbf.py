@@ -46,6 +46,7 @@ class Table:
             raise _not_dbf(path) from fault
         self._columns = _columns(described, encoding, self._record, path)
         self.columns = tuple(column.name for column in self._columns)
+        self.kinds = {column.name: column.kind for column in self._columns}
 
     def read(self) -> Iterator[dict[str, Any]]:
         """The records that are not deleted, in file order; `whole` afterwards tells whether all were there."""

@@ -28,6 +28,7 @@ class CsvRows:
             except (csv.Error, UnicodeError) as fault:
                 raise _broken(source.path) from fault
         self.columns = tuple(name.strip() for name in header)
+        self.kinds: dict[str, str] = {}  # everything is text
         if not self.columns or len(set(self.columns)) != len(self.columns) or "" in self.columns:
             raise SourceFault(
                 "source.header",
@@ -103,6 +104,7 @@ class DbfRows:
         self._scratch = scratch
         self._staging: Staging | None = None
         self.columns = self._table.columns
+        self.kinds = self._table.kinds
 
     def close(self) -> None:
         """Remove the scratch file."""

@@ -4,15 +4,18 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import (
     Connection,
+    DateTime,
     Engine,
     Select,
     TextClause,
     and_,
+    bindparam,
     column,
     create_engine,
     func,
@@ -27,6 +30,7 @@ from sqlalchemy.sql.selectable import Subquery
 
 from adapters.model import SqlSource
 from adapters.source import Row, SourceFault, Unreadable
+from adapters.sources.kinds import kinds_of
 
 _BAD_ROW = (DataError, ValueError, ArithmeticError)  # one value of one row; everything else breaks the pass
 _WRITES = ("INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "CREATE", "ALL PRIVILEGES", "SUPER", "TRUNCATE")
@@ -42,10 +46,17 @@ class SqlRows:
     """See `adapters.source.Source`. Only the declared query runs, wrapped for paging; values are always bound.
 
     A page that cannot be fetched is halved down to the single row that spoils it; that row is `Unreadable`.
+    `since` (column, value) leaves out rows whose column does not lie after the value.
     """
 
     def __init__(
-        self, source: SqlSource, query: str, key: tuple[str, ...], raw_columns: frozenset[str] = frozenset()
+        self,
+        source: SqlSource,
+        query: str,
+        key: tuple[str, ...],
+        raw_columns: frozenset[str] = frozenset(),
+        *,
+        since: tuple[str, Any] | None = None,
     ) -> None:
         self.complete = False
         self._source = source
@@ -54,7 +65,10 @@ class SqlRows:
         self._engine = _engine(source)
         # A colon in the query is the department's own text (a time, a cast), never one of our parameters.
         wrapped: TextClause = text(query.replace(":", "\\:"))
-        self._rows: Subquery = wrapped.columns(*map(column, key)).subquery("q")
+        named = dict.fromkeys([*key, since[0]] if since else key)
+        self._rows: Subquery = wrapped.columns(*map(column, named)).subquery("q")
+        self._after = [] if since is None else [self._rows.c[since[0]] > _bound(since[1])]
+        self.kinds: dict[str, str] = {}
         try:
             self._connection = self._snapshot()
             self._refuse_writable()
@@ -74,7 +88,8 @@ class SqlRows:
     def count(self) -> int | None:
         """`count(*)` of the query in the same snapshot."""
         try:
-            return int(self._connection.execute(select(func.count()).select_from(self._rows)).scalar_one())
+            counted = select(func.count()).select_from(self._rows).where(*self._after)
+            return int(self._connection.execute(counted).scalar_one())
         except SQLAlchemyError as fault:
             raise _moving(fault) from fault
 
@@ -92,7 +107,9 @@ class SqlRows:
     def _all(self) -> Iterator[Row | Unreadable]:
         keys = [self._rows.c[name] for name in self._key]
         keyless: Select[Any] = (
-            select(text("q.*")).select_from(self._rows).where(or_(*(key.is_(None) for key in keys)))
+            select(text("q.*"))
+            .select_from(self._rows)
+            .where(or_(*(key.is_(None) for key in keys)), *self._after)
         )
         yield from self._fetch(keyless)
         last: tuple[Any, ...] | None = None
@@ -120,7 +137,7 @@ class SqlRows:
     def _page(self, wanted: Any, last: tuple[Any, ...] | None, size: int) -> Select[Any]:
         """Keyset paging spelled out: row values `(a, b) > (?, ?)` are not understood by every engine."""
         keys = [self._rows.c[name] for name in self._key]
-        condition = and_(*(key.is_not(None) for key in keys))
+        condition = and_(*(key.is_not(None) for key in keys), *self._after)
         if last is not None:
             steps = [
                 and_(*(keys[before] == last[before] for before in range(place)), keys[place] > last[place])
@@ -154,10 +171,12 @@ class SqlRows:
         return row
 
     def _columns(self) -> tuple[str, ...]:
-        names = tuple(
-            self._connection.execute(
-                select(text("q.*")).select_from(self._rows).where(literal_column("1") == literal_column("0"))
-            ).keys()
+        empty = self._connection.execute(
+            select(text("q.*")).select_from(self._rows).where(literal_column("1") == literal_column("0"))
+        )
+        names = tuple(empty.keys())
+        self.kinds = kinds_of(
+            self._engine.dialect.name, empty.cursor.description if empty.cursor is not None else None
         )
         if len(set(names)) != len(names):
             raise SourceFault(
@@ -229,6 +248,13 @@ def _engine(source: SqlSource) -> Engine:
         return found
 
     return create_engine("sqlite://", creator=connect)
+
+
+def _bound(value: Any) -> Any:
+    """An instant must not lose its zone on the way into the statement."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return bindparam("since", value, type_=DateTime(timezone=True))
+    return value
 
 
 def _may_write(connection: Connection) -> bool:

@@ -1,7 +1,7 @@
 """cases points rankings
 
 Revision ID: 0008
-Revises: 0002
+Revises: 0009
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0008"
-down_revision = "0002"
+down_revision = "0009"
 
 
 def upgrade() -> None:

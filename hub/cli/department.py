@@ -9,7 +9,7 @@ import typer
 from hub.actor import SYSTEM
 from hub.cli.officer import administrator
 from hub.cli.output import Json, run, tell
-from hub.registry import departments, keys
+from hub.registry import departments, keys, redirects
 from hub.registry.publish import publish_types
 from hub.web.deps import Hub
 
@@ -91,6 +91,24 @@ def resume(slug: Slug, reason: Reason = "administrative", json_out: Json = False
 
     run(work)
     tell({"department": slug, "state": "active"}, [f"已恢复 {slug}。 {slug} is active."], as_json=json_out)
+
+
+@app.command(help="登记同意后浏览器回到的地址。 Register where browsers come back to after consent.")
+def redirect(
+    slug: Slug,
+    uri: Annotated[str, typer.Argument(help="完整的 https 地址。 The whole https address, compared as written.")],
+    json_out: Json = False,
+) -> None:
+    """An address of the department's own website; it becomes public."""
+
+    async def work(hub: Hub) -> list[str]:
+        async with hub.tx(SYSTEM) as tx:
+            await redirects.allow(tx, department=slug, uri=uri)
+            return await redirects.of_department(tx, department=slug)
+
+    told = run(work)
+    lines = [f"{slug} 可回到 {len(told)} 个地址 / browsers may come back to:", *(f"  {one}" for one in told)]
+    tell({"department": slug, "redirect_uris": told}, lines, as_json=json_out)
 
 
 @app.command(name="list", help="列出部门。 List departments.")

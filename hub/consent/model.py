@@ -108,6 +108,28 @@ consent_requests = sa.Table(
     sa.Column("decided_at", Instant),
 )
 
+pushed_requests = sa.Table(
+    "pushed_requests",
+    metadata,
+    # One authorization request of a browser (RFC 9126): which consent request it leads to, and where it goes back.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("request_id", sa.Uuid, sa.ForeignKey("consent_requests.id"), nullable=False, unique=True),
+    sa.Column("uri_hash", sa.LargeBinary, nullable=False, unique=True, comment="SHA-256 of request_uri"),
+    sa.Column("uri_expires_at", Instant, nullable=False),
+    sa.Column("applicant", sa.Uuid, nullable=False, comment="who must sign in"),
+    sa.Column("redirect_uri", sa.String(512), nullable=False),
+    sa.Column("client_state", sa.String(512), comment="`state`, given back as it came"),
+    sa.Column("code_challenge", sa.String(43), nullable=False, comment="S256"),
+    sa.Column("jkt", sa.String(43), nullable=False, comment="key that the code is bound to"),
+    sa.Column("opened_by", sa.LargeBinary, comment="SHA-256 of the browser that opened it"),
+    sa.Column("code_hash", sa.LargeBinary, unique=True, comment="SHA-256 of the code"),
+    sa.Column("code_expires_at", Instant),
+    sa.Column("code_used_at", Instant),
+    sa.Column("token_jti", sa.String(43), comment="what the code gave, to be revoked if it comes again"),
+    sa.Column("token_expires_at", Instant),
+    sa.Column("created_at", Instant, nullable=False, index=True),
+)
+
 grants = sa.Table(
     "grants",
     metadata,

@@ -51,10 +51,11 @@ class Progress(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """The answer to one poll; `grants` in the order of the details that were asked."""
+    """The answer to one poll; `grants` in the order of the details that were asked, `grant_id` their common name."""
 
     progress: Progress
     grants: tuple[Grant, ...] = ()
+    grant_id: str | None = None
 
 
 async def start(
@@ -131,7 +132,7 @@ async def poll(tx: Tx, *, auth_req_id: str) -> Poll:
         found = await tx.all(
             sa.select(grants).where(grants.c.request_id == row.id).order_by(grants.c.position)
         )
-        return Poll(Progress.APPROVED, tuple(from_row(grant) for grant in found))
+        return Poll(Progress.APPROVED, tuple(from_row(grant) for grant in found), row.public_id)
     if row.state == RequestState.REFUSED:
         return Poll(Progress.REFUSED)
     if row.expires_at <= tx.now:

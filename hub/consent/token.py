@@ -22,8 +22,12 @@ def sign_token(
     jkt: str,
     pairwise_key: bytes,
     now: datetime,
+    grant_id: str | None = None,
+    jti: str | None = None,
 ) -> tuple[str, int]:
     """(RFC 9068 token, seconds it lives): bound to the verifier's key, for these grants of one request.
+
+    `grant_id` names them together; `jti` is random unless the caller wants to remember it.
 
     It never outlives the earliest end of its grants. `sub` is a pairwise pseudonym of the approver for this
     department, so that two departments cannot join what they know by it.
@@ -38,11 +42,12 @@ def sign_token(
         subject=subject.hexdigest()[:32],
         client_id=first.department,
         jkt=jkt,
-        jti=public_token(),
+        jti=jti or public_token(),
         now=seconds(now),
         expires=seconds(ends),
         scope="verify",
         authorization_details=[grant.detail for grant in grants],
         grants=[grant.public_id for grant in grants],
+        grant_id=grant_id,
     )
     return token, seconds(ends) - seconds(now)

@@ -128,7 +128,7 @@ def check_client_assertion(
 class AccessToken:
     """A checked access token. `grants` (public ids) run parallel to `authorization_details`; both may be empty.
 
-    That the grants still stand is for the caller to read, at each use.
+    `grant_id` names the grants of one request together. That they still stand is for the caller to read, at each use.
     """
 
     issuer: str
@@ -142,6 +142,7 @@ class AccessToken:
     scope: frozenset[str]
     authorization_details: tuple[Detail, ...]
     grants: tuple[str, ...]
+    grant_id: str | None = None
 
 
 def make_access_token(
@@ -158,6 +159,7 @@ def make_access_token(
     scope: str,
     authorization_details: Sequence[Mapping[str, Any] | Detail] = (),
     grants: Sequence[str] = (),
+    grant_id: str | None = None,
 ) -> str:
     """Sign an `at+jwt` (RFC 9068) bound to the key `jkt`, for at most 300 seconds.
 
@@ -180,6 +182,8 @@ def make_access_token(
             one.to_json() if isinstance(one, Detail) else dict(one) for one in authorization_details
         ]
         payload["grants"] = list(grants)
+    if grant_id is not None:
+        payload["grant_id"] = grant_id
     _read_token(payload)
     return jws.sign(payload, signer, typ=TYP)
 
@@ -240,6 +244,7 @@ def _read_token(payload: Mapping[str, Any]) -> AccessToken:
         scope=frozenset(scopes),
         authorization_details=details,
         grants=tuple(grants),
+        grant_id=_word(payload, "grant_id", "access_token") if "grant_id" in payload else None,
     )
 
 

@@ -106,6 +106,15 @@ department_keys = sa.Table(
     sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
 )
 
+redirect_uris = sa.Table(
+    "redirect_uris",
+    metadata,
+    # Where a department's own pages take a browser back after consent; compared character by character.
+    sa.Column("department", sa.String(32), sa.ForeignKey("departments.slug"), primary_key=True),
+    sa.Column("uri", sa.String(512), primary_key=True),
+    sa.Column("since", Instant, nullable=False),
+)
+
 enrolment_codes = sa.Table(
     "enrolment_codes",
     metadata,

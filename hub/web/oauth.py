@@ -1,11 +1,11 @@
-"""The OAuth doors: tokens for departments, consent asked in the background (CIBA poll), introspection, revocation.
+"""The OAuth doors for departments' systems: tokens, introspection, revocation, and what this server offers.
 
-RFC 6749, 7009, 7523, 7662, 8414, 9068, 9396, 9449, and OpenID CIBA Core 1.0. Errors are OAuth errors.
+RFC 6749, 7009, 7523, 7662, 8414, 9068, 9396, 9449; consent is asked at `authorize.py` and `ciba.py`.
+Errors are OAuth errors.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,59 +13,39 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actor import PUBLIC
-from hub.cases.open import by_public_id as case_by_public_id
 from hub.clock import seconds
-from hub.consent.model import Grant, GrantState
-from hub.consent.request import LIVES_AT_MOST, Progress, poll, start
+from hub.consent.manage import stands
+from hub.consent.model import Grant
+from hub.consent.redirect import CodeReused, redeem, remember_token
+from hub.consent.request import Progress, poll
 from hub.consent.token import sign_token
 from hub.consent.withdraw import by_public_id as grant_by_public_id
-from hub.errors import Forbidden, HubError, Malformed, NotFound, Unprocessable
-from hub.formats import jws
-from hub.formats.authorization import (
-    TOKEN_SECONDS,
-    AccessToken,
-    Detail,
-    check_access_token,
-    make_access_token,
-    parse_details,
-)
+from hub.errors import HubError, Malformed, NotFound
+from hub.formats.authorization import TOKEN_SECONDS, AccessToken, check_access_token, make_access_token
 from hub.formats.details import TYPE as DETAIL_TYPE
 from hub.ids import public_token
-from hub.registry import departments, subjects
+from hub.registry import departments
 from hub.store.tx import Tx, View
 from hub.web import examples
 from hub.web.answer import dumps, json_answer
+from hub.web.asking import CLIENT_FORM, form_schema
 from hub.web.body import bad_form, read_form
 from hub.web.caller import is_revoked, revoke, token_keys
 from hub.web.client import Client, authenticate
 from hub.web.deps import Hub, hub_of
+from hub.web.grants import QUERY, REVOKE
 
 router = APIRouter(tags=["oauth"])
 
 CIBA = "urn:openid:params:grant-type:ciba"
-SCOPES = ("issue", "verify")
-DETAILS_BYTES = 64 * 1024
-_ALL_BINDING = 20
+SCOPES = ("issue", "verify", QUERY, REVOKE)
 
 _Grant = Callable[[Hub, Tx, Client, Mapping[str, str]], Awaitable[dict[str, Any]]]
 
 
-def _form_schema(**fields: str) -> dict[str, Any]:
-    properties = {name: {"type": "string", "example": example} for name, example in fields.items()}
-    content = {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": properties}}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-_CLIENT = {
-    "client_id": "dg-edu",
-    "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-    "client_assertion": "eyJ…",
-}
-
-
 @router.post(
     "/oauth/token",
-    openapi_extra=_form_schema(grant_type="client_credentials", scope="issue", **_CLIENT),
+    openapi_extra=form_schema(grant_type="client_credentials", scope="issue", **CLIENT_FORM),
     responses=examples.TOKEN,
 )
 async def token(request: Request) -> Response:
@@ -95,10 +75,9 @@ async def _own_token(hub: Hub, tx: Tx, client: Client, form: Mapping[str, str]) 
     scopes = form.get("scope", "issue verify").split(" ")
     if not scopes or not set(scopes) <= set(SCOPES):
         raise Malformed(
-            "oauth.invalid_scope", "scope 只能是 issue 和 verify。", "The scopes are issue and verify."
+            "oauth.invalid_scope", f"scope 只能是 {'、'.join(SCOPES)}。", f"The scopes are {', '.join(SCOPES)}."
         )
     await departments.require_active(tx, client.slug)
-    assert client.proof is not None  # noqa: S101 - `authenticate(proof=True)` gave one
     now = seconds(tx.now)
     scope = " ".join(sorted(set(scopes)))
     issuer = hub.settings.public_url
@@ -108,7 +87,7 @@ async def _own_token(hub: Hub, tx: Tx, client: Client, form: Mapping[str, str]) 
         audience=issuer,
         subject=client.slug,
         client_id=client.slug,
-        jkt=client.proof.jkt,
+        jkt=_jkt(client),
         jti=public_token(),
         now=now,
         expires=now + TOKEN_SECONDS,
@@ -139,21 +118,47 @@ async def _by_consent(hub: Hub, tx: Tx, client: Client, form: Mapping[str, str])
     found = await poll(tx, auth_req_id=form["auth_req_id"])
     if found.progress is not Progress.APPROVED:
         raise _Told(str(found.progress), *_WAITING[found.progress])
-    grants = [grant for grant in found.grants if _stands(grant, tx)]
+    return _consent_token(hub, tx, client, found.grants, found.grant_id, jti=public_token())
+
+
+async def _by_code(hub: Hub, tx: Tx, client: Client, form: Mapping[str, str]) -> dict[str, Any]:
+    if not {"code", "redirect_uri", "code_verifier"} <= form.keys():
+        raise bad_form("code, redirect_uri and code_verifier are needed")
+    jti = public_token()
+    try:
+        found = await redeem(
+            tx,
+            code=form["code"],
+            redirect_uri=form["redirect_uri"],
+            code_verifier=form["code_verifier"],
+            jkt=_jkt(client),
+        )
+    except CodeReused as reused:  # its first token was revoked: that must be kept
+        raise _Told("invalid_grant", "授权码已经用过。", "The code was used before.") from reused
+    answer = _consent_token(hub, tx, client, found.grants, found.grant_id, jti=jti)
+    await remember_token(tx, found, jti=jti, lives=answer["expires_in"])
+    return answer
+
+
+def _consent_token(
+    hub: Hub, tx: Tx, client: Client, found: Sequence[Grant], grant_id: str | None, *, jti: str
+) -> dict[str, Any]:
+    grants = [grant for grant in found if stands(grant, tx)]
     if not grants:
         raise Malformed(
             "oauth.invalid_grant",
             "授权已撤回、用完或过期。",
             "The grant was withdrawn, used up, or has ended.",
         )
-    assert client.proof is not None  # noqa: S101 - `authenticate(proof=True)` gave one
     signed, lives = sign_token(
         hub.signer("token"),
         issuer=hub.settings.public_url,
         grants=grants,
-        jkt=client.proof.jkt,
+        jkt=_jkt(client),
         pairwise_key=hub.keyring.secret("pairwise"),
         now=tx.now,
+        grant_id=grant_id,
+        jti=jti,
     )
     return {
         "access_token": signed,
@@ -162,123 +167,24 @@ async def _by_consent(hub: Hub, tx: Tx, client: Client, form: Mapping[str, str])
         "scope": "verify",
         "authorization_details": [dict(grant.detail) for grant in grants],
         "grants": [grant.public_id for grant in grants],
+        "grant_id": grant_id,
     }
 
 
-_GRANTS: dict[str, _Grant] = {"client_credentials": _own_token, CIBA: _by_consent}
+def _jkt(client: Client) -> str:
+    assert client.proof is not None  # noqa: S101 - `authenticate(proof=True)` gave one
+    return client.proof.jkt
+
+
+_GRANTS: dict[str, _Grant] = {
+    "client_credentials": _own_token,
+    "authorization_code": _by_code,
+    CIBA: _by_consent,
+}
 
 
 @router.post(
-    "/oauth/bc-authorize",
-    openapi_extra=_form_schema(
-        scope="openid verify",
-        login_hint="111:11010519491231002X",
-        binding_message="A1B2",
-        authorization_details='[{"type":"certificate_verification"}]',
-        **_CLIENT,
-    ),
-    responses=examples.ASKED,
-)
-async def bc_authorize(request: Request) -> Response:
-    """Ask for the consent of a person who is not in this browser (CIBA). The person stands in the body only.
-
-    `login_hint` is `id_type:number`. Somebody we do not know is answered like somebody we know.
-    """
-    hub = hub_of(request)
-    form = await read_form(request)
-    async with hub.tx(PUBLIC) as tx:
-        client = await authenticate(tx, request, form, proof=False)
-        tx.actor = client.actor
-        await client.enter(tx)
-        details = _details(form)
-        _check_ciba(form)
-        item = hub.items.get(details[0].item_code)
-        if item is None:
-            raise Unprocessable("item.unknown", "没有这个事项。", "There is no such service item.")
-        try:
-            case = (await case_by_public_id(tx, details[0].case_id)).facts()
-        except NotFound as fault:
-            raise _not_your_case() from fault
-        started = await start(
-            tx,
-            details=details,
-            item=item,
-            case=case,
-            approver=await _person(tx, form["login_hint"]),
-            binding_message=form.get("binding_message", ""),
-            lives=_lives(form),
-        )
-        answer = {
-            "auth_req_id": started.auth_req_id,
-            "expires_in": started.expires_in,
-            "interval": started.interval,
-        }
-    return json_answer(dumps(answer))
-
-
-def _check_ciba(form: Mapping[str, str]) -> None:
-    if "login_hint_token" in form or "id_token_hint" in form or "login_hint" not in form:
-        raise bad_form("exactly login_hint is needed")
-    if "client_notification_token" in form:
-        raise bad_form("only poll mode is offered")
-    if not {"openid", "verify"} & set(form.get("scope", "").split(" ")):
-        raise Malformed("oauth.invalid_scope", "scope 须含 openid。", "The scope must contain openid.")
-    message = form.get("binding_message", "")
-    if len(message) > _ALL_BINDING or not all(char.isalnum() or char in " -" for char in message):
-        raise Malformed(
-            "oauth.invalid_binding_message",
-            f"核对码最多 {_ALL_BINDING} 个字母、数字、空格或连字符。",
-            f"The binding message is at most {_ALL_BINDING} letters, digits, spaces or hyphens.",
-        )
-
-
-def _details(form: Mapping[str, str]) -> Sequence[Detail]:
-    if "authorization_details" not in form:
-        raise bad_form("authorization_details is missing")
-    details = parse_details(jws.loads(form["authorization_details"], max_bytes=DETAILS_BYTES))
-    if len({(detail.item_code, detail.case_id) for detail in details}) != 1:
-        raise Unprocessable(
-            "authorization_details.several_cases",
-            "一次只能为一个办件请求授权。",
-            "One request is for one case.",
-        )
-    return details
-
-
-def _lives(form: Mapping[str, str]) -> timedelta:
-    asked = form.get("requested_expiry")
-    if asked is None:
-        return LIVES_AT_MOST
-    if (
-        not asked.isascii()
-        or not asked.isdigit()
-        or not 60 <= int(asked[:9]) <= LIVES_AT_MOST.total_seconds()
-    ):
-        raise bad_form("requested_expiry is out of range")
-    return timedelta(seconds=int(asked))
-
-
-async def _person(view: View, hint: str) -> Any:
-    """The subject of a login hint, None for nobody: unknown, impossible and ambiguous are answered alike."""
-    id_type, colon, id_no = hint.partition(":")
-    if not colon or not id_type or len(id_type) > 16:
-        raise bad_form("login_hint must be id_type:number")
-    try:
-        return await subjects.find(view, id_type=id_type, id_no=id_no)
-    except HubError:
-        return None
-
-
-def _not_your_case() -> Forbidden:
-    return Forbidden(
-        "consent.case_not_yours",
-        "没有这个办件，或者它不属于本部门的这个事项。",
-        "There is no such case, or it is not this department's case for this item.",
-    )
-
-
-@router.post(
-    "/oauth/introspect", openapi_extra=_form_schema(token="eyJ…", **_CLIENT), responses=examples.INTROSPECTED
+    "/oauth/introspect", openapi_extra=form_schema(token="eyJ…", **CLIENT_FORM), responses=examples.INTROSPECTED
 )
 async def introspect(request: Request) -> Response:
     """What a token of the calling department is good for now (RFC 7662); inactive says nothing else."""
@@ -294,7 +200,7 @@ async def introspect(request: Request) -> Response:
         standing = []
         for public_id, detail in zip(found.grants, found.authorization_details, strict=True):
             with suppress(NotFound):  # erased together with its person
-                if _stands(await grant_by_public_id(tx, public_id), tx):
+                if stands(await grant_by_public_id(tx, public_id), tx):
                     standing.append((public_id, detail))
         if found.grants and not standing:
             return json_answer(dumps({"active": False}))
@@ -314,10 +220,11 @@ async def introspect(request: Request) -> Response:
     if standing:
         answer["authorization_details"] = [detail.to_json() for _, detail in standing]
         answer["grants"] = [public_id for public_id, _ in standing]
+        answer["grant_id"] = found.grant_id
     return json_answer(dumps(answer))
 
 
-@router.post("/oauth/revoke", openapi_extra=_form_schema(token="eyJ…", **_CLIENT))
+@router.post("/oauth/revoke", openapi_extra=form_schema(token="eyJ…", **CLIENT_FORM))
 async def revoke_token(request: Request) -> Response:
     """Let one of one's own tokens end now (RFC 7009). 200 also for a token that is unknown or another's.
 
@@ -344,13 +251,19 @@ async def metadata(request: Request) -> Response:
         dumps(
             {
                 "issuer": issuer,
+                "authorization_endpoint": f"{issuer}/oauth/authorize",
+                "pushed_authorization_request_endpoint": f"{issuer}/oauth/par",
+                "require_pushed_authorization_requests": True,
+                "authorization_response_iss_parameter_supported": True,
+                "response_types_supported": ["code"],
+                "response_modes_supported": ["query"],
+                "code_challenge_methods_supported": ["S256"],
                 "token_endpoint": f"{issuer}/oauth/token",
                 "backchannel_authentication_endpoint": f"{issuer}/oauth/bc-authorize",
                 "introspection_endpoint": f"{issuer}/oauth/introspect",
                 "revocation_endpoint": f"{issuer}/oauth/revoke",
                 "jwks_uri": f"{issuer}/.well-known/jwks.json",
                 "grant_types_supported": list(_GRANTS),
-                "response_types_supported": [],
                 "scopes_supported": ["openid", *SCOPES],
                 "token_endpoint_auth_methods_supported": ["private_key_jwt"],
                 "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
@@ -360,6 +273,9 @@ async def metadata(request: Request) -> Response:
                 "backchannel_token_delivery_modes_supported": ["poll"],
                 "backchannel_user_code_parameter_supported": False,
                 "authorization_details_types_supported": [DETAIL_TYPE],
+                "grant_management_endpoint": f"{issuer}/v1/grants",
+                "grant_management_actions_supported": ["create", "query", "revoke"],
+                "grant_management_action_required": False,
             }
         ),
         headers={"Cache-Control": "public, max-age=300"},
@@ -376,7 +292,3 @@ def _read(hub: Hub, form: Mapping[str, str], view: View) -> AccessToken | None:
         )
     except HubError:
         return None
-
-
-def _stands(grant: Grant, view: View) -> bool:
-    return grant.state is GrantState.STANDING and grant.valid_until > view.now and grant.uses < grant.max_uses

@@ -47,6 +47,7 @@ _OWN = frozenset({"type", "title", "status", "detail", "code", "request_id", "ne
 
 _OAUTH_CODES = {
     "consent.request_unknown": "invalid_grant",
+    "redirect.not_registered": "invalid_request",
     "consent.over_caps": "invalid_authorization_details",
     "consent.case_not_yours": "invalid_authorization_details",
     "consent.basis_without_holder": "invalid_authorization_details",

@@ -1,6 +1,7 @@
 """The citizen decides about a request: reads it in plain words, ticks what is optional, agrees or refuses."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
@@ -11,6 +12,7 @@ from hub.clock import from_seconds
 from hub.consent import approve
 from hub.consent.approve import ConsentRequest
 from hub.consent.model import Basis, RequestState
+from hub.consent.redirect import answer, return_address
 from hub.consent.represent import record_refusal
 from hub.errors import Forbidden, Malformed
 from hub.formats.masking import mask_name
@@ -39,6 +41,7 @@ async def request_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]
     async with hub.view(visit.actor) as view:
         asked = await approve.show(view, public_id=public_id, items=hub.items, types=hub.types)
         offices = await office_names(view)
+        back = await return_address(view, public_id=public_id)
         own = {visit.subject_id} | {child.subject_id for child in await children(view, visit)}
         people = {
             part.holder: await subjects.face(view, part.holder) if part.holder in own else None for part in asked.parts
@@ -55,12 +58,14 @@ async def request_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]
         visit, "request.html", asked=asked, offices=offices, names=names, held=held, types=hub.types,
         open=asked.state is RequestState.PENDING and not late,
         until=from_seconds(min(part.detail.valid_until for part in asked.parts)),
+        back=_origin(back), form_to=_origin(back),
     )  # fmt: skip
 
 
 @router.post("/requests/{public_id}")
 async def decide(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> Response:
-    """Agree or refuse. What is not ticked is not granted; required fields come with agreeing."""
+    """Agree or refuse. What is not ticked is not granted; required fields come with agreeing. A request that came from
+    a department's website leads back there."""
     form = await posted(visit)
     decision, hub = text(form, "decision"), visit.hub
     ticked = {value for name in ("field", "all") for value in form.texts.get(name, [])}
@@ -76,10 +81,16 @@ async def decide(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> R
                 raise Malformed(
                     "form.field_invalid", "没有选择同意或不同意。", "Neither agree nor refuse was chosen."
                 )
+            back = await answer(tx, public_id=public_id, issuer=hub.settings.public_url)
     except Forbidden as refusal:
         await _record_refusal(visit, public_id, refusal.code)
         raise
-    return RedirectResponse(f"/requests/{public_id}", status_code=303)
+    return RedirectResponse(back or f"/requests/{public_id}", status_code=303)
+
+
+def _origin(back: str | None) -> str:
+    """Scheme and host of the website that the browser came from and goes back to; empty for other requests."""
+    return "" if back is None else "{0.scheme}://{0.netloc}".format(urlsplit(back))
 
 
 async def _record_refusal(visit: Visit, public_id: str, reason: str) -> None:

@@ -62,6 +62,12 @@ def resident_number(serial: int, born: str = "19940315") -> str:
 
 
 @pytest.fixture
+def degree_dataset() -> str:
+    """The dataset that configurations of the tests have unless they say otherwise."""
+    return DEGREE
+
+
+@pytest.fixture
 def resident() -> Callable[..., str]:
     return resident_number
 

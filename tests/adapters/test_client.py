@@ -9,7 +9,7 @@ import pytest
 from adapters.agent import Agent
 from adapters.answers import problem
 from adapters.client import HubClient
-from hub.errors import Conflict, HubError, Internal, Malformed, Unauthenticated, Unavailable
+from hub.errors import Conflict, HubError, Internal, Malformed, TooMany, Unauthenticated, Unavailable
 from keys.signer import generate
 
 
@@ -88,6 +88,42 @@ def test_retry_after_is_honoured(agent, fill, line, pauses):
     line.plan = lambda number, _: "busy" if number == len(line.calls) - 1 and not pauses else None
     agent.sync()
     assert pauses == [7.0]
+
+
+def test_a_hub_that_is_busy_for_long_is_waited_for(agent, fill, line, pauses):
+    fill(1, 3)
+    line.plan = lambda _, request: "busy" if request.url.path.endswith("/batch") and len(pauses) < 20 else None
+    assert agent.sync().registered == 3
+    assert pauses == [7.0] * 20
+    line.plan = lambda _, request: "busy" if request.url.path.endswith("/batch") else None
+    fill(4, 4)
+    with pytest.raises(TooMany):
+        agent.sync()
+    assert sum(pauses[20:]) < 1000  # but not for ever
+    line.plan = lambda *_: None
+    assert agent.sync().registered == 1
+
+
+def test_several_chunks_are_in_flight_and_one_that_fails_loses_no_other(
+    agent, running_hub, fill, line, monkeypatch
+):
+    monkeypatch.setattr("adapters.deliver.CHUNK", 5)
+    fill(1, 40)
+    batches = 0
+
+    def plan(_: int, request: httpx.Request) -> str | None:
+        nonlocal batches
+        batches += request.url.path.endswith("/batch")
+        return "refused" if batches >= 3 and request.url.path.endswith("/batch") else None
+
+    line.plan = plan
+    with pytest.raises(Unavailable):
+        agent.sync()
+    assert agent.state.count_current("degree") >= 5
+    line.plan = lambda *_: None
+    agent.sync()
+    assert agent.state.count_current("degree") == 40 == len(running_hub.certificates())
+    assert line.calls.count("POST /oauth/token") == 1
 
 
 def test_a_hub_that_stays_away_ends_the_sync_and_the_next_goes_on(agent, running_hub, fill, line, pauses):

@@ -68,7 +68,7 @@ def test_a_receipt_names_its_leaf_and_only_this_hub_can_sign_it(agent, checker, 
         ("张三", "11010519491231002X"),
         issuer=f"{running_hub.url}/dept/dg-degree",
         signer=desk.signer(),
-        status=desk.book.take(),
+        status=desk.state.take_indices(1)[0],
         now=running_hub.clock(),
     )
     made = desk.client.register(

@@ -103,8 +103,8 @@ def test_a_transaction_is_all_or_nothing(state):
 
 def test_indices_are_never_given_twice(state):
     state.keep_free([("u", place) for place in range(20)])
-    assert sorted(state.take_index() for _ in range(20)) == [("u", place) for place in range(20)]
-    assert state.take_index() is None
+    assert sorted(state.take_indices(15) + state.take_indices(15)) == [("u", place) for place in range(20)]
+    assert state.take_indices(1) == []
 
 
 def test_lists_are_kept(state):

@@ -51,7 +51,7 @@ DEFAULT_NEXT = (
 
 def wants_page(request: Request) -> bool:
     """Whether this caller is a browser at a page (and not a program at the API)."""
-    if request.url.path.startswith(_API):
+    if request.url.path.startswith(_API) and request.url.path != "/oauth/authorize":
         return False
     return "text/html" in request.headers.get("accept", "")
 

@@ -26,11 +26,14 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
 
-def policy(nonce: str) -> str:
-    """The Content-Security-Policy of every page: nothing from elsewhere, nothing inline, no frames around it."""
+def policy(nonce: str, form_to: str = "") -> str:
+    """The Content-Security-Policy of every page: nothing from elsewhere, nothing inline, no frames around it.
+
+    `form_to` is the one other origin to which a form of this page may lead on.
+    """
     return (
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; "
-        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        f"form-action 'self'{' ' * bool(form_to)}{form_to}; frame-ancestors 'none'; base-uri 'none'"
     )
 
 
@@ -95,12 +98,14 @@ def _digest(name: str) -> str:
     return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
 
 
-def render(visit: "Visit", template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
+def render(
+    visit: "Visit", template: str, *, status: int = 200, form_to: str = "", **context: Any
+) -> HTMLResponse:
     """One whole page for this visit, never kept by any cache, with the policy and the visitor's cookies set."""
     nonce = secrets.token_urlsafe(16)
     body = environment().get_template(template).render(v=visit, nonce=nonce, **context)
     response = HTMLResponse(body, status_code=status)
-    response.headers["Content-Security-Policy"] = policy(nonce)
+    response.headers["Content-Security-Policy"] = policy(nonce, form_to)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Content-Language"] = visit.lang
     response.headers["Vary"] = "Cookie, Accept-Language"

@@ -1,0 +1,304 @@
+"""One pass over one dataset: read, compare with the state, sign what is new or changed, and judge what is gone.
+
+A row's promise (index, signature, outbox) is one local commit; the entry moves only after the hub's ack. A pass that is
+killed leaves the outbox, which is delivered first by the next one; a pass never has to be resumed in the middle,
+because rows that are settled cost one comparison.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from itertools import chain, islice
+from typing import Any
+
+from adapters import breaker, drift, quarantine, watermark
+from adapters.certtypes import CertificateType
+from adapters.changes import Change, Changes
+from adapters.deliver import deliver
+from adapters.desk import Desk
+from adapters.findings import Finding
+from adapters.judge import Judged, judged
+from adapters.mapping import Mapped, rules_of
+from adapters.model import Dataset
+from adapters.sign import issuer_url, ref_of, sign_certificate
+from adapters.source import Source
+from adapters.sources import open_source
+from adapters.state import Entry, Waiting
+from adapters.survey import survey
+from adapters.watermark import Watermark
+from hub.errors import Unprocessable
+
+FLUSH = 1000
+"""Decisions that become promises in one commit."""
+SEEN = 2000
+"""Rows whose presence is written down together."""
+MAX_TOKEN = 256 * 1024
+SHARE_AFTER = 200
+"""Rows read before the share of quarantined ones may stop a dataset in the middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A decision that is not yet a promise."""
+
+    change: Change
+    entry: Entry | None
+
+    @property
+    def ref(self) -> str:
+        """Whose row it is about."""
+        return self.change.ref
+
+
+class Pass:
+    """One pass over one dataset. Used inside `state.alone()`."""
+
+    def __init__(self, desk: Desk, dataset: Dataset) -> None:
+        self.desk = desk
+        self.dataset = dataset
+        self.kind: CertificateType = desk.certificate_type(dataset.type)
+        self.rules = f"{rules_of(dataset)}:{self.kind.vct}"
+        self.today: date = desk.today
+        self.counts: Counter[str] = Counter()
+        self.told: list[tuple[str, str]] = []
+        self.jobs: list[_Job] = []
+        self.seen: dict[str, None] = {}
+        self.keyless = 0
+        self.pass_id = 0
+        self.bad = quarantine.refs(desk.state, dataset.id)
+        self._changes = Changes(desk.me.state.parent)
+
+    def run(self, *, whole: bool = False) -> None:
+        """Read, deliver, and after a whole pass let the circuit breaker decide what absence means.
+
+        `whole` reads everything also where a cursor would let a poll do. Raises SourceFault.
+        """
+        desk, dataset = self.desk, self.dataset
+        with closing(self._changes):
+            if breaker.mapping_changed(desk, dataset, self.rules, lambda: survey(desk, dataset).changed):
+                self.counts["held"] += desk.state.count_current(dataset.id)
+                return
+            whole = whole or watermark.due_whole(desk.state, dataset, self.rules, desk.now)
+            since = None if whole else watermark.since(desk.state, dataset)
+            mark = Watermark(dataset.cursor, desk.now) if dataset.cursor else None
+            read_to_end = self._take_in(since, mark)
+            trusted = read_to_end and not self._held_back()
+            if trusted:
+                self._supersede()
+            if whole:
+                self._judge_absence(complete=trusted and not self.keyless)
+            else:
+                desk.state.end_pass(self.pass_id, complete=False, rows=self.counts["read"], now=desk.stamp())
+            if trusted and mark is not None:  # everything of this pass is acked
+                mark.keep(desk.state, dataset.id)
+
+    def take_in(self) -> None:
+        """Sign and deliver what the source holds, without judging how much of it changed or is not there."""
+        with closing(self._changes):
+            self._take_in(None, None)
+            self._supersede()
+
+    def _take_in(self, since: Any, mark: Watermark | None) -> bool:
+        """Read it all. True when it was really all, and not so bad that the dataset was stopped."""
+        self.pass_id = self.desk.state.start_pass(self.dataset.id, self.rules, self.desk.stamp())
+        source = open_source(self.dataset, self.desk.me.state.parent, since=since)
+        try:
+            found = drift.enter(self.desk.state, self.dataset, source, self.desk.stamp())
+            self.told += [("new_column", name) for name in found.new]
+            self.told += [("column_gone", name) for name in found.gone]
+            stopped = self._read(source, whole=since is None, mark=mark)
+        finally:
+            source.close()
+        self._flush()
+        return source.complete and not stopped
+
+    def _read(self, source: Source, *, whole: bool, mark: Watermark | None) -> bool:
+        """Every row to a decision. True when the dataset was stopped: too many bad rows, or another table."""
+        rows = judged(source.rows(), self.dataset, self.kind, today=self.today)
+        first = list(islice(rows, breaker.FIRST))
+        if whole and self._strangers(first):
+            return True
+        for one in chain(first, rows):
+            self.counts["read"] += one.rows
+            if mark is not None and one.cursor is not None:
+                mark.see(one.cursor)
+            if one.key is None:
+                self.keyless += 1
+                self._quarantine(quarantine.UNKEYED, "", one.findings)
+            else:
+                self._decide(one.key, one)
+            if len(self.jobs) >= FLUSH or len(self.seen) >= SEEN:
+                self._flush()
+            if breaker.too_many_bad(
+                self.dataset, self.counts["read"], self.counts["quarantined"], SHARE_AFTER
+            ):
+                return True
+        return False
+
+    def _strangers(self, first: list[Judged]) -> bool:
+        refs = [ref_of(self.desk.secret, self.dataset.id, one.key) for one in first if one.key is not None]
+        known = sum(self.desk.state.entry(self.dataset.id, ref) is not None for ref in refs)
+        return breaker.strangers(
+            self.desk, self.dataset, pass_id=self.pass_id, known=known, looked_at=len(refs)
+        )
+
+    def _decide(self, key: tuple[str, ...], one: Judged) -> None:
+        ref = ref_of(self.desk.secret, self.dataset.id, key)
+        written = json.dumps(key, ensure_ascii=False)
+        entry = self.desk.state.entry(self.dataset.id, ref)
+        repeated = ref in self.seen or (entry is not None and entry.seen_pass == self.pass_id)
+        self.seen[ref] = None
+        if repeated:
+            self.jobs = [job for job in self.jobs if job.ref != ref]
+            self._changes.drop(ref)
+            self._quarantine(ref, written, (Finding("duplicate_key"),))
+            return
+        if one.mapped is None:
+            self._quarantine(ref, written, one.findings)
+            return
+        self.counts.update(f"note:{note.code}" for note in one.mapped.notes)
+        job = self._job(ref, written, one.mapped, one.digest, entry)
+        if job is None:
+            if ref in self.bad and not quarantine.refused(self.desk.state, self.dataset.id, ref, one.digest):
+                quarantine.clear(self.desk.state, self.dataset.id, ref)
+        elif entry is not None and entry.state == "current" and entry.claims_hash != one.digest:
+            self._changes.add(job.change)
+        else:
+            self.jobs.append(job)
+
+    def _job(self, ref: str, key: str, mapped: Mapped, digest: str, entry: Entry | None) -> _Job | None:
+        """What this row asks for; None when nothing (and the count says why)."""
+        same = entry is not None and entry.claims_hash == digest
+        current = entry is not None and entry.state == "current"
+        if current and same and not self._is_old(entry, mapped):
+            self.counts["unchanged"] += 1
+            return None
+        today = self.today.isoformat()
+        if (mapped.valid_until and mapped.valid_until < today) or (
+            mapped.valid_from and mapped.valid_from > today
+        ):
+            if current and not same:
+                return _Job(Change(ref, key, digest, None, "ended"), entry)
+            self.counts["skipped"] += 1
+            return None
+        if (
+            entry is not None and entry.state == "revoked" and same
+        ):  # a person decided; the row says nothing new
+            self.counts["skipped"] += 1
+            return None
+        if ref in self.bad and quarantine.refused(self.desk.state, self.dataset.id, ref, digest):
+            quarantine.touch(self.desk.state, self.dataset.id, ref, self.pass_id)
+            self.counts["quarantined"] += 1
+            return None
+        return _Job(Change(ref, key, digest, mapped), entry)
+
+    def _is_old(self, entry: Entry | None, mapped: Mapped) -> bool:
+        """Whether a living certificate is half way to its greatest age and the source knows a later day."""
+        if (
+            entry is None
+            or not self.kind.living
+            or not entry.as_of
+            or not mapped.as_of
+            or not self.kind.max_age_days
+        ):
+            return False
+        age = (self.today - date.fromisoformat(entry.as_of)).days
+        return mapped.as_of > entry.as_of and age >= max(1, self.kind.max_age_days // 2)
+
+    def _held_back(self) -> bool:
+        """Whether so many rows changed that a person has to look first."""
+        changed = len(self._changes)
+        held = breaker.mass_change(self.desk, self.dataset, pass_id=self.pass_id, changed=changed)
+        self.counts["held"] += changed if held else 0
+        return held
+
+    def _supersede(self) -> None:
+        """What changed, in batches of `FLUSH`, each delivered before the next is signed."""
+        waiting = self._changes.take()
+        while batch := list(islice(waiting, FLUSH)):
+            self.jobs = [_Job(one, self.desk.state.entry(self.dataset.id, one.ref)) for one in batch]
+            self._flush()
+
+    def _judge_absence(self, *, complete: bool) -> None:
+        desk, dataset = self.desk, self.dataset
+        vanished = breaker.vanished(
+            desk, dataset, pass_id=self.pass_id, complete=complete, rows=self.counts["read"],
+            bad=self.counts["quarantined"],
+        )  # fmt: skip
+        for entry in vanished.revoke:
+            desk.state.promise(ending(desk, entry, "vanished", self.pass_id))
+        self._delivered()
+        self.counts["held"] += vanished.held
+        desk.state.end_pass(
+            self.pass_id, complete=vanished.complete, rows=self.counts["read"], now=desk.stamp()
+        )
+        if vanished.complete:
+            desk.state.want_whole(dataset.id, False)
+
+    def _quarantine(self, ref: str, key: str, findings: tuple[Finding, ...]) -> None:
+        self.counts["quarantined"] += 1
+        quarantine.put(
+            self.desk.state, self.dataset.id, ref, key, findings, pass_id=self.pass_id, rules=self.rules,
+            now=self.desk.stamp(),
+        )  # fmt: skip
+
+    def _flush(self) -> None:
+        """All decisions so far become promises in one commit, and are delivered."""
+        signing = sum(job.change.mapped is not None for job in self.jobs)
+        if signing:
+            self.desk.book.ensure(signing)
+        with self.desk.state.transaction():
+            free = iter(self.desk.state.take_indices(signing))
+            for job in self.jobs:
+                self._promise(job, free)
+            self.desk.state.seen(self.dataset.id, self.seen, self.pass_id)
+        self.jobs.clear()
+        self.seen.clear()
+        self._delivered()
+
+    def _promise(self, job: _Job, free: Iterator[tuple[str, int]]) -> None:
+        change, entry = job.change, job.entry
+        if change.mapped is None:
+            if entry is not None:
+                self.desk.state.promise(ending(self.desk, entry, change.reason, self.pass_id))
+            return
+        generation = entry.generation + 1 if entry else 1
+        status = next(free)
+        try:
+            token = sign_certificate(
+                change.mapped, self.kind, issuer=issuer_url(self.desk.me.hub, self.desk.me.department),
+                generation=generation, status=status, now=self.desk.now, signer=self.desk.signer(),
+            )  # fmt: skip
+        except Unprocessable:
+            token = ""
+        if not token or len(token) > MAX_TOKEN:  # one huge row must not block everybody's batch
+            self._quarantine(change.ref, change.key, (Finding("too_large"),))
+            return
+        old = entry if entry is not None and entry.state == "current" else None
+        self.desk.state.promise(
+            Waiting(
+                id=0, kind="supersede" if old else "register", dataset=self.dataset.id, ref=change.ref,
+                key=change.key, generation=generation, claims_hash=change.digest, sd_jwt=token, uri=status[0],
+                idx=status[1], as_of=change.mapped.as_of, signed_on=self.today.isoformat(),
+                pass_id=self.pass_id,
+                notes=json.dumps([[note.code, note.where, note.detail] for note in change.mapped.notes]),
+                old_id=old.certificate_id if old else None, old_uri=old.uri if old else None,
+                old_idx=old.idx if old else None, reason="", list_token=None,
+            )
+        )  # fmt: skip
+
+    def _delivered(self) -> None:
+        self.counts += deliver(self.desk)
+
+
+def ending(desk: Desk, entry: Entry, reason: str, pass_id: int) -> Waiting:
+    """The promise to revoke one certificate."""
+    return Waiting(
+        id=0, kind="revoke", dataset=entry.dataset, ref=entry.ref, key=entry.key, generation=entry.generation,
+        claims_hash=entry.claims_hash, sd_jwt="", uri=entry.uri, idx=entry.idx, as_of=entry.as_of,
+        signed_on=desk.today.isoformat(), pass_id=pass_id, notes="", old_id=entry.certificate_id,
+        old_uri=entry.uri, old_idx=entry.idx, reason=reason, list_token=None,
+    )  # fmt: skip

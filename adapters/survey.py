@@ -1,0 +1,88 @@
+"""A pass that only looks: what a sync would do, in counts. Nothing is signed, written or sent."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from adapters import breaker, drift
+from adapters.desk import Desk
+from adapters.drift import Drift
+from adapters.judge import judged
+from adapters.model import Dataset
+from adapters.sign import ref_of
+from adapters.sources import open_source
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a whole sync of one dataset would do, in rows.
+
+    `would_hold` are the reasons for which it would wait for a named officer. `gone` takes two whole passes.
+    """
+
+    dataset: str
+    read: int
+    new: int
+    changed: int
+    unchanged: int
+    quarantined: int
+    gone: int
+    complete: bool
+    would_hold: tuple[str, ...]
+    drift: Drift
+
+
+def survey(desk: Desk, dataset: Dataset) -> Survey:
+    """Read everything once. Raises SourceFault."""
+    kind, state = desk.certificate_type(dataset.type, fresh=False), desk.state
+    counts: Counter[str] = Counter()
+    source = open_source(dataset, desk.me.state.parent)
+    try:
+        different = drift.look(state, dataset, source)
+        groups = judged(source.rows(), dataset, kind, today=desk.today)
+        first = list(islice(groups, breaker.FIRST))
+        known = standing = 0
+        for place, one in enumerate(chain(first, groups)):
+            counts["read"] += one.rows
+            if one.key is None:
+                counts["quarantined"] += 1
+                continue
+            entry = state.entry(dataset.id, ref_of(desk.secret, dataset.id, one.key))
+            known += entry is not None and place < len(first)
+            current = entry is not None and entry.state == "current"
+            standing += current
+            if one.mapped is None:
+                counts["quarantined"] += 1
+            elif entry is None or not current:
+                counts["new"] += 1
+            else:
+                counts["unchanged" if entry.claims_hash == one.digest else "changed"] += 1
+    finally:
+        source.close()
+    few = min(len(first), state.count_entries(dataset.id))
+    looks_strange = few >= breaker.SMALL and known * 10 < few
+    gone = max(0, state.count_current(dataset.id) - standing)
+    return Survey(
+        dataset.id, counts["read"], counts["new"], counts["changed"], counts["unchanged"],
+        counts["quarantined"], gone, source.complete,
+        tuple(_holds(desk, dataset, counts, gone, looks_strange, different)), different,
+    )  # fmt: skip
+
+
+def _holds(
+    desk: Desk, dataset: Dataset, counts: Counter[str], gone: int, looks_strange: bool, different: Drift
+) -> Iterator[str]:
+    standing, last = desk.state.count_current(dataset.id), desk.state.last_complete(dataset.id)
+    if different.retyped:
+        yield drift.COLUMN_RETYPED
+    if looks_strange:
+        yield breaker.STRANGERS
+    if breaker.too_many_bad(dataset, counts["read"], counts["quarantined"]):
+        yield breaker.QUARANTINE_SHARE
+    if last is not None and counts["read"] * 100 < dataset.reconcile.min_rows_percent * last[0]:
+        yield breaker.FEW_ROWS
+    if counts["changed"] > breaker.most_changed(dataset, standing):
+        yield breaker.MASS_CHANGE
+    if gone > breaker.most_gone(dataset, standing):
+        yield breaker.MASS_REVOCATION
