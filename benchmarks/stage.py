@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from parts import FixedClock, die_with_parent, free_port, listens, postgres_bin, postgres_server, wait_until
 from registry.makers import AUDIENCE, resident
-from world import Person, TestDepartment, World
+from world import SCHOOL, Person, TestDepartment, World
 
 from hub.cli.init import make_keys
 from hub.cli.serve import upgrade
@@ -43,7 +43,7 @@ from hub.main import build
 from hub.web.deps import Hub
 
 __all__ = [
-    "AUDIENCE", "ROOT", "Person", "TestDepartment", "die_with_parent", "free_port", "listens", "postgres_bin",
+    "AUDIENCE", "ROOT", "SCHOOL", "Person", "TestDepartment", "die_with_parent", "free_port", "listens", "postgres_bin",
 ]  # fmt: skip
 
 JSON = "application/json"

@@ -1,5 +1,6 @@
 """Settings: every one has a YIMEN_ environment variable, a line in yimen.yaml, and a row in docs/operations.md."""
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
@@ -49,7 +50,8 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "",
         repr=False,
-        description="sqlite:///FILE or postgresql://USER@HOST/DATABASE. Empty: hub.db in the data folder.",
+        description="sqlite:///FILE or postgresql://USER@HOST/DATABASE. Empty: hub.db in the data folder. With "
+        "standbys: postgresql://USER@HOST1:PORT,HOST2:PORT/DATABASE?target_session_attrs=read-write.",
     )
     database_pool: int = Field(16, ge=2, le=200, description="Connections that one process keeps at most.")
     keys_dir: Path | None = Field(
@@ -109,6 +111,23 @@ class Settings(BaseSettings):
         if parts.path or parts.query or parts.fragment:
             raise ValueError("must have no path, query or fragment")
         return value.rstrip("/").lower()
+
+    @field_validator("database_url")
+    @classmethod
+    def _several_hosts(cls, value: str) -> str:
+        """Several hosts, as PostgreSQL's own programs take them, go into the query, where every driver reads them."""
+        parts = urlsplit(value)
+        login, at, hosts = parts.netloc.rpartition("@")
+        if "," not in hosts:
+            return value
+        found = [re.fullmatch(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(?::([0-9]{1,5}))?", one) for one in hosts.split(",")]
+        if not all(found):
+            raise ValueError("must name its hosts as HOST1:PORT,HOST2:PORT")
+        places = [one.groups(default="5432") for one in found if one]
+        names = ",".join(host.strip("[]") for host, _ in places)
+        listed = f"host={names}&port={','.join(port for _, port in places)}"
+        query = f"{listed}&{parts.query}" if parts.query else listed
+        return f"{parts.scheme}://{login}{at}{parts.path}?{query}"
 
     @model_validator(mode="before")
     @classmethod

@@ -9,16 +9,18 @@ import json
 import random
 import re
 import secrets
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass, field
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import sqlalchemy as sa
 
-from benchmarks.stage import AUDIENCE, JSON, Person, Stage, TestDepartment
+from benchmarks.stage import AUDIENCE, JSON, SCHOOL, Person, Stage, TestDepartment
 from hub.access.model import accesses
 from hub.actor import SYSTEM
 from hub.cases.model import cases
@@ -30,6 +32,7 @@ from hub.registry import sessions
 from hub.web.pages.visit import cookie_name
 
 AGAIN = {409, 425, 429, 502, 503, 504}
+DURABLE = {"register", "verify", "case", "agree"}
 _WAITING = re.compile(r"/requests/([A-Za-z0-9_-]{22})")
 
 
@@ -43,6 +46,10 @@ class Acknowledged:
     accesses: dict[str, str] = field(default_factory=dict)  # access id -> idempotency key
     answered: Counter[str] = field(default_factory=Counter)
     in_doubt: Counter[str] = field(default_factory=Counter)
+    moments: list[float] = field(default_factory=list)
+    """When (monotonic seconds) something was acknowledged that must not be lost."""
+    more: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever such a thing was acknowledged."""
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -134,7 +141,7 @@ class Callers:
         """A case is opened, consent is asked, the citizen agrees to all that waits."""
         department, person = self.stage.departments["dg-edu"], citizen.person
         body = {
-            "item_code": "441900-edu-points-enrolment",
+            "item_code": SCHOOL,
             "applicant": {"id_type": person.id_type, "id_no": person.id_no},
         }
         answer = await self._post(department, "/v1/cases", body, key=secrets.token_hex(8), kind="case")
@@ -153,11 +160,7 @@ class Callers:
                 self._wrong("agree", done)
 
     async def _ask(self, department: TestDepartment, person: Person, case_id: str) -> None:
-        from hub.cases.open import by_public_id
-
-        async with self.stage.view() as view:
-            case = await by_public_id(view, case_id)
-        detail = self.stage.detail(case, ["degree"])
+        detail = self.stage.detail(SimpleNamespace(public_id=case_id, item_code=SCHOOL), ["degree"])
 
         async def send() -> httpx.Response:
             form = {
@@ -219,7 +222,12 @@ class Callers:
                 continue
             if answer.status_code not in AGAIN - (settled or set()):
                 self.said.answered[kind] += 1
+                if kind in DURABLE:
+                    self.said.moments.append(time.monotonic())
+                    self.said.more.set()
                 return answer
+            if answer.status_code == 503:  # "not handled, or the outcome is unknown"
+                self.said.in_doubt[kind] += 1
             await asyncio.sleep(0.05)
         raise RuntimeError(f"{kind}: the hub did not come back")
 

@@ -112,7 +112,7 @@ async def _trial(
         callers = Callers(made, port)
         await callers.prepare(PEOPLE)
         outcome.durability = await stage.durability(made)
-        before = await _count(made)
+        before = await count(made)
         server = await asyncio.to_thread(start, True)
         load = asyncio.create_task(callers.run(registrars=2, verifiers=4, citizens=2))
         seen: frozenset[str] = frozenset()
@@ -124,7 +124,7 @@ async def _trial(
                 seen = acknowledged
             callers.stop.set()
             await load
-            await _sequenced(made)
+            await sequenced(made)
             outcome.problems += await lost(made, callers.said)
             outcome.problems += await doubled(made, callers.said, before)
         finally:
@@ -151,7 +151,7 @@ async def _kill(server: Forked | Server, outcome: Outcome, chance: random.Random
     return await asyncio.to_thread(start, True)
 
 
-async def _sequenced(made: Stage) -> None:
+async def sequenced(made: Stage) -> None:
     """Wait until the sequencer of the last server has published every leaf."""
     from hub.ledger.head import lag
 
@@ -164,20 +164,25 @@ async def _sequenced(made: Stage) -> None:
             await asyncio.sleep(0.2)
 
 
-async def _count(made: Stage) -> int:
+async def count(made: Stage) -> int:
+    """Certificates that are stored."""
     async with made.view() as view:
         return int(await view.value(sa.select(sa.func.count()).select_from(certificates)))
 
 
 def _tell(outcome: Outcome, said: Acknowledged) -> None:
     outcome.problems += said.wrong[:20]
-    outcome.acknowledged = {
+    outcome.acknowledged, outcome.in_doubt = summary(said), dict(said.in_doubt)
+
+
+def summary(said: Acknowledged) -> dict[str, int]:
+    """How many of each kind were acknowledged."""
+    return {
         "registrations": len(said.certificates),
         "cases": len(said.cases),
         "consents": len(said.requests),
         "accesses": len(said.accesses),
     }
-    outcome.in_doubt = dict(said.in_doubt)
 
 
 def _line(outcome: Outcome) -> str:

@@ -14,10 +14,13 @@ from sqlalchemy.engine import make_url
 
 from hub.errors import HubError, Unavailable
 from hub.ledger.sequence import Sequencer, pause
+from hub.store.hosts import connect_to
 from hub.store.tx import Database
 
 ADVISORY_KEY = 0x59494D454E  # "YIMEN"
 RETRY_SECONDS = 2.0
+ELECTION_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""The last: the server takes no writes just now, because no standby was promoted yet."""
 
 
 @asynccontextmanager
@@ -38,8 +41,8 @@ async def office(url: str) -> AsyncIterator[Callable[[], bool] | None]:
 
 @asynccontextmanager
 async def _by_advisory_lock(url: str) -> AsyncIterator[Callable[[], bool] | None]:
-    dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = await asyncpg.connect(dsn, timeout=10)
+    async with asyncio.timeout(10):
+        connection = await connect_to(url)
     try:
         got = await connection.fetchval("SELECT pg_try_advisory_lock($1)", ADVISORY_KEY)
         yield (lambda: not connection.is_closed()) if got else None
@@ -82,7 +85,7 @@ async def stand(
             async with office(direct_url or db.url) as held:
                 if held is not None:
                     await make().run(stop, every=every, on_trouble=on_trouble, held=held)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, *ELECTION_FAULTS):
             on_trouble(
                 Unavailable(
                     "ledger.election", "暂时无法竞选日志排序。", "The sequencer's lock cannot be reached."

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from hub.store.hosts import connect
 from hub.store.sqlite import open_writer
 
 BUSY_MILLISECONDS = 30_000
@@ -38,6 +39,7 @@ def open_engines(url: str, *, pool_size: int = 16) -> tuple[AsyncEngine, AsyncEn
             pool_pre_ping=True,
             hide_parameters=True,
             isolation_level="AUTOCOMMIT",
+            connect_args={"async_creator_fn": connect},
         )
         return engine, engine
     if parsed.database and parsed.database != ":memory:":
@@ -58,7 +60,7 @@ def open_engines(url: str, *, pool_size: int = 16) -> tuple[AsyncEngine, AsyncEn
 
 def _tune_sqlite(engine: AsyncEngine, *, wait: int) -> None:
     @sa.event.listens_for(engine.sync_engine, "connect")
-    def connect(connection: Any, _record: Any) -> None:
+    def tune(connection: Any, _record: Any) -> None:
         if wait:
             connection.isolation_level = None  # we write BEGIN ourselves; the driver must not guess
         cursor = connection.cursor()
