@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    batch_workers: int = Field(
+        0, ge=0, le=256, description="Processes that check signatures of batches. 0: one for each core."
+    )
+    batches_at_once: int = Field(
+        4, ge=1, le=64, description="Batches that one process takes at once; more are answered 429."
+    )
     trusted_proxies: str = Field(
         "127.0.0.1",
         description="Addresses of proxies whose X-Forwarded-For is believed, separated by commas.",

@@ -37,6 +37,17 @@ class HubError(Exception):
         self.next_en = next_en
         self.facts = facts
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Refusals travel between processes whole (worker processes of the batch doors)."""
+        said = (self.code, self.zh, self.en, self.next_zh, self.next_en, self.facts)
+        return _again, (type(self), *said)
+
+
+def _again(
+    kind: type[HubError], code: str, zh: str, en: str, next_zh: str, next_en: str, facts: dict[str, Any]
+) -> HubError:
+    return kind(code, zh, en, next_zh=next_zh, next_en=next_en, **facts)
+
 
 class Malformed(HubError):
     """Cannot be parsed, or breaks a rule of its format."""

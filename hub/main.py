@@ -21,6 +21,7 @@ from hub.store.blobs import Blobs, FileBlobs, S3Blobs, open_s3
 from hub.store.seal import Vault
 from hub.store.tx import Database
 from hub.web.deps import Hub
+from hub.web.workers import Batches
 from keys.files import Keyring
 
 log = structlog.get_logger()
@@ -41,6 +42,7 @@ def build(settings: Settings) -> Hub:
         types=load_types(),
         items=load_items(),
         schemes=load_schemes(),
+        batches=Batches(at_once=settings.batches_at_once, workers=settings.batch_workers),
     )
 
 
@@ -98,6 +100,7 @@ def app(hub: Hub) -> FastAPI:
             yield
             stop.set()
             await asyncio.gather(task, tidying)
+        hub.batches.close()
         await hub.db.close()
 
     application = FastAPI(

@@ -21,7 +21,7 @@ from hub.certificates.model import (
 from hub.certificates.status import Standing
 from hub.clock import civil_day
 from hub.errors import Gone, NotFound
-from hub.formats import sdjwt
+from hub.formats import packed, sdjwt
 from hub.ids import bucket_of
 from hub.ledger.model import leaves
 from hub.registry.types import CertificateType
@@ -196,7 +196,7 @@ async def opened_of_holder(
 async def _opened(view: View, row: Any) -> Opened:
     held = Held(from_row(row), row.subject_id, row.position, row.role)
     key = await _unwrap(view, held, row.wrapped_key)
-    return Opened(held, unseal(key, row.sealed_body, bound_to=row.id.bytes).decode(), row.idx)
+    return Opened(held, packed.unpack(unseal(key, row.sealed_body, bound_to=row.id.bytes)), row.idx)
 
 
 async def open_body(view: View, held: Held) -> str:
@@ -207,7 +207,7 @@ async def open_body(view: View, held: Held) -> str:
             certificates.c.bucket == reference.bucket, certificates.c.id == reference.id
         )
     )
-    return unseal(await open_key(view, held), sealed, bound_to=reference.id.bytes).decode()
+    return packed.unpack(unseal(await open_key(view, held), sealed, bound_to=reference.id.bytes))
 
 
 async def open_key(view: View, held: Held) -> bytes:

@@ -5,13 +5,15 @@ Indices are unpredictable and lists large, so that neither tells how many certif
 """
 
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from hub.certificates.model import status_indices, status_lists
-from hub.errors import Conflict, Forbidden, Unprocessable
+from hub.errors import Conflict, Forbidden, HubError, Unprocessable
 from hub.ids import public_token
+from hub.store.rows import Taken, in_steps, rows_of
 from hub.store.tx import Tx, View
 
 BITS = 2
@@ -19,6 +21,9 @@ LIST_SIZE = 1 << 17
 """Indices a list: 32 KiB of bits, large enough that no list is specific to one citizen or school."""
 OPEN_UNTIL = 0.75
 MAX_RESERVE = 1000
+
+Place = tuple[str, int]
+"""Where a certificate's status stands: list and index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,40 +104,77 @@ async def _open_list(tx: Tx, department: str, count: int, base_url: str) -> str:
     return uri
 
 
-async def take_index(tx: Tx, *, uri: str, idx: int) -> None:
-    """Use a reserved index for one certificate; it must be this department's, unused, and its list signed."""
-    row = await tx.first(
-        sa.select(status_lists.c.department, status_lists.c.seq).where(status_lists.c.uri == uri)
+async def refusals(view: View, places: Collection[Place]) -> dict[Place, HubError]:
+    """Which of these indices cannot be used now, and why: each must be this department's, unused, its list signed."""
+    uris = {uri for uri, _ in places}
+    query = sa.select(status_lists.c.uri, status_lists.c.seq).where(
+        status_lists.c.department == view.actor.department
     )
-    if row is None or row.department != tx.actor.department:
-        raise Unprocessable(
-            "status.index_not_reserved",
-            "状态位不是由本部门预留的。",
-            "The status index was not reserved by this department.",
-            next_zh="请先调用 POST /v1/status-lists/reserve，再用得到的状态位签发。",
-            next_en="Call POST /v1/status-lists/reserve first and sign with an index from its answer.",
-        )
-    if row.seq == 0:
-        raise Conflict(
-            "status.list_unsigned",
-            "该状态列表还没有部门签名的首版。",
-            "This status list has no department-signed first version yet.",
-            next_zh="请先签发并推送第 1 版状态列表（全部有效）。",
-            next_en="Sign and push version 1 of the list (all valid) first.",
-        )
-    won = await tx.run(
-        status_indices.update()
-        .where(status_indices.c.uri == uri, status_indices.c.idx == idx, status_indices.c.used_at.is_(None))
-        .values(used_at=tx.now)
+    signed = {row.uri: row.seq for row in await rows_of(view, query, status_lists.c.uri, uris)}
+    free: set[Place] = set()
+    columns = sa.select(status_indices.c.idx).where(status_indices.c.used_at.is_(None))
+    for uri in uris:
+        found = columns.where(status_indices.c.uri == uri)
+        wanted = [idx for place, idx in places if place == uri]
+        free.update((uri, row.idx) for row in await rows_of(view, found, status_indices.c.idx, wanted))
+    refused: dict[Place, HubError] = {}
+    for place in places:
+        if place[0] not in signed:
+            refused[place] = _not_reserved()
+        elif signed[place[0]] == 0:
+            refused[place] = _unsigned()
+        elif place not in free:
+            refused[place] = _used()
+    return refused
+
+
+async def take(tx: Tx, places: Collection[Place]) -> None:
+    """Use these indices, each for one certificate. Raises Taken when somebody was faster with one of them."""
+    for uri in sorted({uri for uri, _ in places}):
+        wanted = sorted(idx for place, idx in places if place == uri)
+        won = 0
+        for some in in_steps(wanted):
+            won += await tx.run(
+                status_indices.update()
+                .where(
+                    status_indices.c.uri == uri,
+                    status_indices.c.idx.in_(some),
+                    status_indices.c.used_at.is_(None),
+                )
+                .values(used_at=tx.now)
+            )
+        if won != len(wanted):
+            raise Taken(uri)
+
+
+def _not_reserved() -> Unprocessable:
+    return Unprocessable(
+        "status.index_not_reserved",
+        "状态位不是由本部门预留的。",
+        "The status index was not reserved by this department.",
+        next_zh="请先调用 POST /v1/status-lists/reserve，再用得到的状态位签发。",
+        next_en="Call POST /v1/status-lists/reserve first and sign with an index from its answer.",
     )
-    if not won:
-        raise Conflict(
-            "status.index_taken",
-            "状态位未预留或已被使用，不能重复使用。",
-            "The status index is not reserved, or already used; an index is never used twice.",
-            next_zh="请重新预留状态位后再签发。",
-            next_en="Reserve a new index and sign again.",
-        )
+
+
+def _unsigned() -> Conflict:
+    return Conflict(
+        "status.list_unsigned",
+        "该状态列表还没有部门签名的首版。",
+        "This status list has no department-signed first version yet.",
+        next_zh="请先签发并推送第 1 版状态列表（全部有效）。",
+        next_en="Sign and push version 1 of the list (all valid) first.",
+    )
+
+
+def _used() -> Conflict:
+    return Conflict(
+        "status.index_taken",
+        "状态位未预留或已被使用，不能重复使用。",
+        "The status index is not reserved, or already used; an index is never used twice.",
+        next_zh="请重新预留状态位后再签发。",
+        next_en="Reserve a new index and sign again.",
+    )
 
 
 async def list_head(view: View, uri: str) -> ListHead:

@@ -1,10 +1,9 @@
-"""Register a certificate that a department signed: the walk "Register" of DESIGN section 3.
+"""Register certificates that a department signed: the walk "Register" of DESIGN section 3. One, or a thousand at once.
 
 The hub derives everything from the signed bytes and can sign none of it.
 """
 
-import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,59 +11,48 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from hub.certificates import indices, status
-from hub.certificates.content import (
-    check_identifiers,
-    envelope_of,
-    foreign_type,
-    holders_of_claims,
-    status_of,
-    times_of,
-    type_of,
-)
-from hub.certificates.find import by_public_id
+from hub.certificates import indices
+from hub.certificates.content import foreign_type
+from hub.certificates.examine import Application, Examined, Source, Supersession, Terms, try_examine
 from hub.certificates.model import (
-    CertificateRef,
     CertificateState,
     certificate_holders,
     certificate_jtis,
     certificate_sources,
     certificates,
 )
+from hub.certificates.supersede import supersede
 from hub.clock import seconds
-from hub.errors import Conflict
-from hub.formats import jws, sdjwt, statuslist
-from hub.ids import bucket_of, public_token, uuid7
-from hub.ledger.append import commit_event
-from hub.registry import departments, subjects
-from hub.registry.keys import key_at
-from hub.registry.model import KeyPurpose, SubjectKind
-from hub.registry.types import ENVELOPE, CertificateType
+from hub.errors import Conflict, HubError, Unavailable
+from hub.ids import bucket_of
+from hub.ledger.append import commit_all, event_under
+from hub.registry import departments
+from hub.registry.holders import Number, People, make_missing, meet, remember_faces
+from hub.registry.keys import key_not_standing, keys_at
+from hub.registry.model import KeyPurpose
+from hub.registry.types import CertificateType
 from hub.store.model import public_ids
+from hub.store.rows import Taken, add_rows, rows_of
 from hub.store.seal import seal
-from hub.store.tx import Tx
+from hub.store.tx import Tx, View
 
+__all__ = [
+    "Application",
+    "Examined",
+    "Registered",
+    "Source",
+    "Supersession",
+    "Terms",
+    "register",
+    "register_all",
+    "terms_of",
+    "together",
+]
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Which row of the department's own database a certificate was made from.
+TRIES = 3
 
-    `ref` is a keyed hash made by the agent, never the row's key itself. `generation` grows each time the row
-    changes or comes back, so that A -> B -> A is three certificates and a resend is none.
-    """
-
-    dataset: str
-    ref: str
-    generation: int
-    claims_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Supersession:
-    """The certificate that a new one replaces, and the signed list that says so."""
-
-    certificate: str
-    status_list: str
+Handed = tuple[Application, Examined | HubError]
+"""What was handed in, and what looking at its bytes came to (`examine`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +64,6 @@ class Registered:
     leaf_hash: bytes
     at: datetime
     replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Holder:
-    subject_id: UUID
-    position: int
-    role: str
 
 
 async def register(
@@ -102,75 +83,139 @@ async def register(
     9. the status index is reserved and unused; 10. holders come from the signed claims alone.
     Raises HubError kinds; nothing is stored unless everything holds.
     """
-    department = tx.actor.department
-    if department is None:
-        raise foreign_type()
-    await departments.require_active(tx, slug=department)  # 1
-    if source is not None and (known := await _replay(tx, department, source)) is not None:
-        return known
-    issuer_jwt = sdjwt.parse(token).issuer_jwt  # 2
-    kid = str(jws.split(issuer_jwt).header.get("kid", ""))
-    key = await key_at(tx, department=department, kid=kid, purpose=KeyPurpose.CERTIFICATE, moment=tx.now)  # 3
-    processed = sdjwt.verify(token, key=key, now=seconds(tx.now))  # 4
-    payload = processed.payload
-    kind = type_of(payload, department, types, base_url)  # 5
-    kind.check_claims({name: value for name, value in payload.items() if name not in ENVELOPE})  # 6
-    holders_said = holders_of_claims(payload)
-    kind.check_roles(str(holder["role"]) for holder in holders_said)
-    check_identifiers(payload)  # 7
-    jti, version = envelope_of(payload)
-    times = times_of(payload, tx.now, kind)  # 8
-    uri, idx = status_of(payload, times.valid_until)
-    if uri is not None and idx is not None:
-        await indices.take_index(tx, uri=uri, idx=idx)  # 9
-    holders = await _resolve(tx, holders_said)  # 10
-    certificate_id = uuid7()
-    row = {
-        "bucket": bucket_of(holders[0].subject_id),
-        "id": certificate_id,
-        "public_id": public_token(),
-        "department": department,
-        "type_code": kind.code,
-        "type_version": kind.version,
-        "jti": jti,
-        "kid": kid,
-        "signing_input_hash": processed.signing_input_hash,
-        "iat": times.iat,
-        "valid_from": times.valid_from,
-        "valid_until": times.valid_until,
-        "as_of": times.as_of,
-        "status_uri": uri,
-        "status_idx": idx,
-        "state": CertificateState.CURRENT,
-        "state_since": tx.now,
-        "version": version,
-        "registered_at": tx.now,
+    terms = await terms_of(tx, base_url=base_url)
+    application = Application(token, source, supersedes)
+    found = (await register_all(tx, [(application, try_examine(token, terms, types))]))[0]
+    if isinstance(found, HubError):
+        raise found
+    return found
+
+
+async def terms_of(view: View, *, base_url: str) -> Terms:
+    """What applications of the calling department are examined against now (check 3 needs its keys)."""
+    department = view.actor.department or ""
+    keys = await keys_at(view, department=department, purpose=KeyPurpose.CERTIFICATE, moment=view.now)
+    return Terms(department, base_url, view.now, keys)
+
+
+def together(handed: Sequence[Handed]) -> int:
+    """How many from the front may be registered in one go: no two of them are about the same row, jti or index.
+
+    A supersession goes alone: it changes a list, and the next one builds on that.
+    """
+    seen: set[Any] = set()
+    for count, (application, found) in enumerate(handed):
+        if application.supersedes is not None:
+            return max(count, 1)
+        mine: set[Any] = {application.source[:3]} if application.source else set()
+        if isinstance(found, Examined):
+            mine |= {found.jti, (found.status_uri, found.status_idx)} - {(None, None)}
+        if mine & seen:
+            return count
+        seen |= mine
+    return len(handed)
+
+
+async def register_all(tx: Tx, handed: Sequence[Handed]) -> list[Registered | HubError]:
+    """Register what may go `together`; the refusal of one changes nothing for the others. Leaves keep this order.
+
+    First everything is looked up, then everything is written. When a write shows that somebody was faster with a
+    row, a jti or an index, all of it is taken back and looked up again: that answers as if it had come later.
+    """
+    try:
+        if tx.actor.department is None:
+            raise foreign_type()
+        await departments.require_active(tx, slug=tx.actor.department)  # 1
+        for _ in range(TRIES):
+            try:
+                async with tx.conn.begin_nested():
+                    return await _register(tx, tx.actor.department, handed)
+            except Taken:
+                continue
+    except Unavailable:
+        raise
+    except HubError as refusal:
+        return [refusal] * len(handed)
+    raise Unavailable(
+        "store.try_again",
+        "与另一个请求同时处理同一批数据，本次未生效。",
+        "Another request worked on the same rows at the same moment; nothing of this one was kept.",
+        next_zh="请稍等片刻重试。",
+        next_en="Retry in a moment.",
+    )
+
+
+async def _register(tx: Tx, department: str, handed: Sequence[Handed]) -> list[Registered | HubError]:
+    sources = [application.source for application, _ in handed if application.source is not None]
+    known = await _replays(tx, department, sources)
+    answers: list[Registered | HubError | None] = []
+    for application, found in handed:
+        replay = known.get(application.source[:3]) if application.source else None
+        if replay is not None and application.source is not None:
+            answers.append(_same(replay, application.source))
+        else:
+            answers.append(found if isinstance(found, HubError) else None)
+    fresh = {
+        at: found
+        for at, (_, found) in enumerate(handed)
+        if answers[at] is None and isinstance(found, Examined)
     }
-    await _claim_jti(tx, row)
-    if supersedes is not None:
-        row["supersedes"] = await _supersede(tx, row, supersedes)
-    return await _store(tx, row, token, holders, source)
+    people = await meet(tx, (number for one in fresh.values() for number, _ in _said(one)))
+    for at, refusal in (await _refusals(tx, department, fresh, people)).items():
+        answers[at] = refusal
+        del fresh[at]
+    supersedes = {at: handed[at][0].supersedes for at in fresh}
+    replaced = {
+        at: await supersede(tx, fresh[at], supersession)
+        for at, supersession in supersedes.items()
+        if supersession is not None
+    }
+    said = [pair for one in fresh.values() for pair in _said(one)]
+    await make_missing(tx, people, said)
+    if people.refusal(number for number, _ in said):  # refused since we met them: look again
+        raise Taken("subjects")
+    await remember_faces(tx, people, said)
+    done = await _store(
+        tx, department, [(handed[at][0].source, fresh[at], replaced.get(at)) for at in fresh], people
+    )
+    for at, made in zip(fresh, done, strict=True):
+        answers[at] = made
+    return [answer for answer in answers if answer is not None]
 
 
-async def _replay(tx: Tx, department: str, source: Source) -> Registered | None:
+def _said(one: Examined) -> list[tuple[Number, str]]:
+    return [((holder.id_type, holder.id_no), holder.name) for holder in one.holders]
+
+
+async def _replays(
+    tx: Tx, department: str, sources: Sequence[Source]
+) -> dict[tuple[str, str, int], sa.Row[Any]]:
     columns = certificate_sources.c
-    row = await tx.first(
-        sa.select(columns.claims_hash, certificates)
+    query = (
+        sa.select(
+            columns.dataset,
+            columns.ref,
+            columns.generation,
+            columns.claims_hash,
+            certificates.c.public_id,
+            certificates.c.state,
+            certificates.c.leaf_hash,
+            certificates.c.registered_at,
+        )
         .join(
             certificates,
             sa.and_(certificates.c.bucket == columns.bucket, certificates.c.id == columns.certificate_id),
         )
-        .where(
-            columns.department == department,
-            columns.dataset == source.dataset,
-            columns.ref == source.ref,
-            columns.generation == source.generation,
-        )
+        .where(columns.department == department)
     )
-    if row is None:
-        return None
+    key = sa.tuple_(columns.dataset, columns.ref, columns.generation)
+    rows = await rows_of(tx, query, key, [source[:3] for source in sources])
+    return {(row.dataset, row.ref, row.generation): row for row in rows}
+
+
+def _same(row: sa.Row[Any], source: Source) -> Registered | HubError:
     if row.claims_hash != source.claims_hash:
-        raise Conflict(
+        return Conflict(
             "certificate.generation_reused",
             "同一来源行的同一代次已登记过不同内容。",
             "This generation of the source row was registered before with other claims.",
@@ -182,125 +227,121 @@ async def _replay(tx: Tx, department: str, source: Source) -> Registered | None:
     )
 
 
-async def _resolve(tx: Tx, said: list[dict[str, str]]) -> list[_Holder]:
-    """The holders in signed order; looked up in the order of their numbers, so two couples never wait in a circle."""
-    found: dict[int, _Holder] = {}
-    for position in sorted(range(len(said)), key=lambda at: (said[at]["id_type"], said[at]["id_no"])):
-        holder = said[position]
-        kind = SubjectKind.LEGAL if holder["id_type"] == "001" else SubjectKind.NATURAL
-        subject_id = await subjects.resolve(tx, id_type=holder["id_type"], id_no=holder["id_no"], kind=kind)
-        await subjects.remember_face(
-            tx,
-            subject_id=subject_id,
-            name=holder["name"],
-            id_type=holder["id_type"],
-            id_no=holder["id_no"],
-        )
-        found[position] = _Holder(subject_id, position, holder["role"])
-    return [found[position] for position in range(len(said))]
+async def _refusals(
+    tx: Tx, department: str, fresh: Mapping[int, Examined], people: People
+) -> dict[int, HubError]:
+    """Why some cannot be registered although their bytes are right; the earliest failed check of each."""
+    keys = await keys_at(tx, department=department, purpose=KeyPurpose.CERTIFICATE, moment=tx.now)
+    places = {place for one in fresh.values() if (place := _place(one))}
+    lost = await indices.refusals(tx, places)
+    jtis = certificate_jtis.c
+    query = sa.select(jtis.jti).where(jtis.department == department)
+    used = {row.jti for row in await rows_of(tx, query, jtis.jti, {one.jti for one in fresh.values()})}
+    found: dict[int, HubError] = {}
+    for at, one in fresh.items():
+        place = _place(one)
+        refusal: HubError | None = None
+        if keys.get(one.kid) is None:  # 3: it stood a moment ago
+            refusal = key_not_standing()
+        elif place in lost:
+            refusal = lost[place]  # 9
+        else:
+            refusal = people.refusal(number for number, _ in _said(one))  # 10
+            if refusal is None and one.jti in used:
+                refusal = _jti_used()
+        if refusal is not None:
+            found[at] = refusal
+    return found
 
 
-async def _claim_jti(tx: Tx, row: Mapping[str, Any]) -> None:
-    new = await tx.insert_new(
-        certificate_jtis,
-        {
-            "department": row["department"],
-            "jti": row["jti"],
-            "bucket": row["bucket"],
-            "certificate_id": row["id"],
-        },
+def _place(one: Examined) -> indices.Place | None:
+    if one.status_uri is None or one.status_idx is None:
+        return None
+    return one.status_uri, one.status_idx
+
+
+def _jti_used() -> Conflict:
+    return Conflict(
+        "certificate.jti_used",
+        "本部门已登记过同一编号（jti）的证照。",
+        "This department has already registered a certificate with this jti.",
+        next_zh="重发请使用同一来源行和代次；新的内容请换新的 jti 签发。",
+        next_en="Resend with the same source and generation; sign new content with a new jti.",
     )
-    if not new:
-        raise Conflict(
-            "certificate.jti_used",
-            "本部门已登记过同一编号（jti）的证照。",
-            "This department has already registered a certificate with this jti.",
-            next_zh="重发请使用同一来源行和代次；新的内容请换新的 jti 签发。",
-            next_en="Resend with the same source and generation; sign new content with a new jti.",
-        )
 
 
-async def _supersede(tx: Tx, row: Mapping[str, Any], supersession: Supersession) -> UUID:
-    old = await by_public_id(tx, supersession.certificate)
-    if old.department != tx.actor.department or old.type_code != row["type_code"]:
-        raise foreign_type()
-    if old.state not in (CertificateState.CURRENT, CertificateState.SUSPENDED):
-        raise Conflict(
-            "certificate.not_current",
-            f"被取代的证照当前状态为 {old.state}，不能再被取代。",
-            f"The certificate to be superseded is {old.state} and cannot be superseded.",
-        )
-    if old.status_idx is not None:
-        await status.accept_list(
-            tx,
-            token=supersession.status_list,
-            changes={old.status_idx: statuslist.INVALID},
-            uri=old.status_uri,
-        )
-    await status.set_state(tx, certificate=old, state=CertificateState.SUPERSEDED, reason="superseded")
-    await tx.run(
-        certificates.update()
-        .where(certificates.c.bucket == old.ref.bucket, certificates.c.id == old.ref.id)
-        .values(superseded_by=row["id"])
-    )
-    return old.ref.id
+_CERTIFICATE = (
+    "bucket", "id", "public_id", "department", "type_code", "type_version", "jti", "kid", "signing_input_hash",
+    "iat", "valid_from", "valid_until", "as_of", "status_uri", "status_idx", "state", "state_since", "version",
+    "supersedes", "sealed_body", "registered_at", "leaf_hash",
+)  # fmt: skip
+_HOLDER = (
+    "bucket", "subject_id", "certificate_id", "position", "certificate_bucket", "type_code", "role", "wrapped_key",
+)  # fmt: skip
+_SOURCE = ("department", "dataset", "ref", "generation", "claims_hash", "bucket", "certificate_id")
 
 
 async def _store(
-    tx: Tx, row: dict[str, Any], token: str, holders: list[_Holder], source: Source | None
-) -> Registered:
-    ref = CertificateRef(row["bucket"], row["id"])
-    body_key = secrets.token_bytes(32)
-    row["sealed_body"] = seal(body_key, token.encode(), bound_to=ref.id.bytes)
-    leaf = await commit_event(
-        tx,
-        kind="certificate.registered",
-        subject_id=holders[0].subject_id,
-        body={
-            "event": "certificate.registered",
-            "department": row["department"],
-            "type": row["type_code"],
-            "certificate": row["public_id"],
-            "signing_input_sha256": row["signing_input_hash"].hex(),
-            "kid": row["kid"],
-            "at": seconds(tx.now),
-        },
-    )
-    row["leaf_hash"] = leaf.leaf_hash
-    await tx.insert(certificates, row)
-    await tx.insert(
-        public_ids,
-        {"token": row["public_id"], "kind": "certificate", "bucket": ref.bucket, "row_id": ref.id},
-    )
-    await tx.insert(
-        certificate_holders,
-        [
-            {
-                "bucket": bucket_of(holder.subject_id),
-                "subject_id": holder.subject_id,
-                "certificate_id": ref.id,
-                "position": holder.position,
-                "certificate_bucket": ref.bucket,
-                "type_code": row["type_code"],
-                "role": holder.role,
-                "wrapped_key": await tx.vault.seal_for(
-                    tx, holder.subject_id, body_key, bound_to=ref.id.bytes + holder.subject_id.bytes
-                ),
-            }
-            for holder in holders
-        ],
-    )
-    if source is not None:
-        await tx.insert(
-            certificate_sources,
-            {
-                "department": row["department"],
-                "dataset": source.dataset,
-                "ref": source.ref,
-                "generation": source.generation,
-                "claims_hash": source.claims_hash,
-                "bucket": ref.bucket,
-                "certificate_id": ref.id,
+    tx: Tx, department: str, new: Sequence[tuple[Source | None, Examined, UUID | None]], people: People
+) -> list[Registered]:
+    """Write all rows, claims first and in the order of their keys; an index, jti or source row is used once."""
+    buckets = [bucket_of(people.known[_said(one)[0][0]]) for _, one, _ in new]
+    jtis = [(department, one.jti, bucket, one.id) for (_, one, _), bucket in zip(new, buckets, strict=True)]
+    sources: list[tuple[Any, ...]] = [
+        (department, *source, bucket, one.id)
+        for (source, one, _), bucket in zip(new, buckets, strict=True)
+        if source is not None
+    ]
+    sources.sort(key=lambda row: row[:4])
+    await add_rows(tx, certificate_sources, _SOURCE, sources)
+    await add_rows(tx, certificate_jtis, ("department", "jti", "bucket", "certificate_id"), sorted(jtis))
+    await indices.take(tx, [place for _, one, _ in new if (place := _place(one))])
+    events = []
+    rows, ids, links = [], [], []
+    for (_, one, replaced), bucket in zip(new, buckets, strict=True):
+        owner = people.known[_said(one)[0][0]]
+        event = event_under(
+            tx,
+            kind="certificate.registered",
+            subject_id=owner,
+            key=people.keys[owner],
+            body={
+                "event": "certificate.registered",
+                "department": department,
+                "type": one.type_code,
+                "certificate": one.public_id,
+                "signing_input_sha256": one.signing_input_hash.hex(),
+                "kid": one.kid,
+                "at": seconds(tx.now),
             },
         )
-    return Registered(row["public_id"], CertificateState.CURRENT, leaf.leaf_hash, tx.now, replayed=False)
+        events.append(event)
+        rows.append((
+            bucket, one.id, one.public_id, department, one.type_code, one.type_version, one.jti, one.kid,
+            one.signing_input_hash, one.iat, one.valid_from, one.valid_until, one.as_of, one.status_uri,
+            one.status_idx, CertificateState.CURRENT, tx.now, one.version, replaced, one.sealed_body, tx.now,
+            event.ref.leaf_hash,
+        ))  # fmt: skip
+        ids.append((one.public_id, "certificate", bucket, one.id))
+        links += _links(one, bucket, people)
+    await commit_all(tx, events)
+    await add_rows(tx, certificates, _CERTIFICATE, rows)
+    await add_rows(tx, public_ids, ("token", "kind", "bucket", "row_id"), ids)
+    await add_rows(tx, certificate_holders, _HOLDER, links)
+    return [
+        Registered(one.public_id, CertificateState.CURRENT, event.ref.leaf_hash, tx.now, replayed=False)
+        for (_, one, _), event in zip(new, events, strict=True)
+    ]
+
+
+def _links(one: Examined, bucket: int, people: People) -> list[tuple[Any, ...]]:
+    """One row a holder, with the body's key sealed for each."""
+    found = []
+    for position, (number, _) in enumerate(_said(one)):
+        subject_id = people.known[number]
+        wrapped = seal(people.keys[subject_id], one.body_key, bound_to=one.id.bytes + subject_id.bytes)
+        role = one.holders[position].role
+        found.append(
+            (bucket_of(subject_id), subject_id, one.id, position, bucket, one.type_code, role, wrapped)
+        )
+    return found

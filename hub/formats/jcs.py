@@ -1,7 +1,7 @@
 """RFC 8785 JSON Canonicalization Scheme, for the values that Yimen hashes: one value, one spelling."""
 
-import json
 from collections.abc import Mapping
+from json.encoder import encode_basestring
 from typing import Any
 
 from hub.errors import Malformed
@@ -60,7 +60,7 @@ def _string(value: str) -> str:
         value.encode("utf-8")
     except UnicodeEncodeError:
         raise Malformed("jcs.surrogate", "文字含有无效的代理字符。", "Text holds a lone surrogate.") from None
-    return json.dumps(value, ensure_ascii=False)
+    return encode_basestring(value)
 
 
 def _object(value: Mapping[Any, Any], out: list[str], depth: int) -> None:

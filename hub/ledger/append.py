@@ -17,6 +17,7 @@ from hub.formats.merkle import leaf_hash
 from hub.formats.tiles import MAX_ENTRY
 from hub.ids import bucket_of
 from hub.ledger.model import bodies, leaves
+from hub.store.rows import add_rows
 from hub.store.seal import seal
 from hub.store.tx import Tx, View
 
@@ -85,36 +86,41 @@ async def seal_event(
 
     Raises Malformed `jcs.*`, Gone `subject.erased` for a person without a key.
     """
+    key = None if subject_id is None else await view.vault.person_key(view, subject_id)
+    return event_under(view, kind=kind, subject_id=subject_id, key=key, body=body)
+
+
+def event_under(
+    view: View, *, kind: str, subject_id: UUID | None, key: bytes | None, body: Mapping[str, Any]
+) -> SealedEvent:
+    """The same for a caller who has the person's key at hand already."""
     salted = secrets.token_bytes(SALT_BYTES) + canonical(body)  # 1
     commit = hashlib.sha256(salted).digest()
     found = leaf_hash(commitment_leaf(commit))
-    if subject_id is None:  # 2
-        sealed = seal(view.vault.hub_key(HUB_BODIES), salted, bound_to=found)
-    else:
-        sealed = await view.vault.seal_for(view, subject_id, salted, bound_to=found)
+    sealed = seal(key or view.vault.hub_key(HUB_BODIES), salted, bound_to=found)  # 2
     return SealedEvent(CommittedRef(found, commit), kind, subject_id, sealed)
 
 
 async def commit_all(tx: Tx, events: Sequence[SealedEvent]) -> None:
     """Write events, in the order given, as rows of `tx`: two statements however many there are."""
-    await tx.insert(leaves, [_leaf(tx, event.kind, commitment_leaf(event.ref.commit)) for event in events])
-    await tx.insert(
-        bodies,
-        [
-            {
-                "bucket": body_bucket(event.ref.leaf_hash, event.subject_id),
-                "leaf_hash": event.ref.leaf_hash,
-                "subject_id": event.subject_id,
-                "sealed": event.sealed,
-            }
-            for event in events
-        ],
-    )
+    made = [_leaf(tx, event.kind, commitment_leaf(event.ref.commit)) for event in events]
+    columns = ("kind", "data", "leaf_hash", "created_at")
+    await add_rows(tx, leaves, columns, [tuple(leaf[name] for name in columns) for leaf in made])
+    rows = [
+        (
+            body_bucket(event.ref.leaf_hash, event.subject_id),
+            event.ref.leaf_hash,
+            event.subject_id,
+            event.sealed,
+        )
+        for event in events
+    ]
+    await add_rows(tx, bodies, ("bucket", "leaf_hash", "subject_id", "sealed"), rows)
 
 
 def commitment_leaf(commit: bytes) -> bytes:
     """The bytes of the leaf that shows this commitment (DESIGN section 3, rule 6)."""
-    return canonical({"v": 1, "commit": commit.hex()})
+    return b'{"commit":"%b","v":1}' % commit.hex().encode()  # its JCS
 
 
 def body_bucket(leaf: bytes, subject_id: UUID | None) -> int:

@@ -245,22 +245,43 @@ async def key_at(
         )
     )
     if row is None:
-        raise Unprocessable(
-            "key.unknown",
-            "签名所用的密钥未登记在该部门的该用途下。",
-            "The signing key is not registered for this department and this purpose.",
-            next_zh="请用已登记的密钥签名，或先登记该密钥。",
-            next_en="Sign with a registered key, or register this key first.",
-        )
+        raise key_unknown()
     if not from_row(row).stands_at(moment):
-        raise Unprocessable(
-            "key.not_standing",
-            "签名所用的密钥当时无效（未生效、已过期、已停用或不可信）。",
-            "The signing key did not stand at that moment (not yet valid, expired, retired or distrusted).",
-            next_zh="请用当前有效的密钥重新签名。",
-            next_en="Sign again with a key that stands now.",
-        )
+        raise key_not_standing()
     return PublicKey.from_jwk(row.jwk)
+
+
+async def keys_at(
+    view: View, *, department: str, purpose: KeyPurpose, moment: datetime
+) -> dict[str, Mapping[str, str] | None]:
+    """Every key that the department ever had for this purpose: the public JWK when it stood at `moment`, else None."""
+    query = sa.select(department_keys).where(
+        department_keys.c.department == department, department_keys.c.purpose == purpose
+    )
+    found = map(from_row, await view.all(query))
+    return {key.kid: key.jwk if key.stands_at(moment) else None for key in found}
+
+
+def key_unknown() -> Unprocessable:
+    """The refusal of a signature by a key that this department does not have for this purpose."""
+    return Unprocessable(
+        "key.unknown",
+        "签名所用的密钥未登记在该部门的该用途下。",
+        "The signing key is not registered for this department and this purpose.",
+        next_zh="请用已登记的密钥签名，或先登记该密钥。",
+        next_en="Sign with a registered key, or register this key first.",
+    )
+
+
+def key_not_standing() -> Unprocessable:
+    """The refusal of a signature by a key that does not count at that moment."""
+    return Unprocessable(
+        "key.not_standing",
+        "签名所用的密钥当时无效（未生效、已过期、已停用或不可信）。",
+        "The signing key did not stand at that moment (not yet valid, expired, retired or distrusted).",
+        next_zh="请用当前有效的密钥重新签名。",
+        next_en="Sign again with a key that stands now.",
+    )
 
 
 async def find_key(view: View, *, department: str, kid: str) -> DepartmentKey | None:

@@ -20,10 +20,12 @@ from hub.formats.identifiers import CREDIT_TYPE, RESIDENT_TYPE, normal_id, resid
 from hub.ids import bucket_of
 from hub.ledger.append import LeafRef, commit_event
 from hub.registry import officers as officers_room
-from hub.registry.locks import one_at_a_time
+from hub.registry.locks import each_alone, one_at_a_time
 from hub.registry.model import SubjectKind, may, subject_identifiers, subjects
 from hub.store.tx import Tx, View
 
+PEOPLE = b"subjects"
+"""The family of locks under which people are made: nobody is made twice."""
 _ALIAS_STEPS = 16
 
 
@@ -43,7 +45,7 @@ async def find(view: View, *, id_type: str, id_no: str) -> UUID | None:
     Raises Malformed `gb11643.*`, `gb32100.*`, `identifier.*`; Conflict `subject.ambiguous` when several different
     subjects carry it: then nobody may be guessed.
     """
-    return await _found(view, _blinds(view, id_type, normal_id(id_type, id_no)))
+    return await _found(view, blinds_of(view, id_type, normal_id(id_type, id_no)))
 
 
 async def resolve(tx: Tx, *, id_type: str, id_no: str, kind: SubjectKind | str) -> UUID:
@@ -54,14 +56,14 @@ async def resolve(tx: Tx, *, id_type: str, id_no: str, kind: SubjectKind | str) 
     Callers with several people resolve them in a fixed order. Raises as `find`, and Unprocessable
     `subject.kind` when the identifier belongs to the other kind (natural, legal).
     """
-    blinds = _blinds(tx, id_type, normal_id(id_type, id_no))
+    blinds = blinds_of(tx, id_type, normal_id(id_type, id_no))
     wanted = SubjectKind(kind)
     if (id_type == CREDIT_TYPE) != (wanted is SubjectKind.LEGAL):
-        raise _wrong_kind()
+        raise wrong_kind()
     found = await _found(tx, blinds)
     if found is None:
         current = blinds[tx.vault.current_pepper]
-        await one_at_a_time(tx, current)
+        await each_alone(tx, PEOPLE, {current})
         found = await _found(tx, blinds)
         if found is None:
             return await _create(tx, id_type, current, wanted)
@@ -99,9 +101,9 @@ async def add_identifier(tx: Tx, *, subject_id: UUID, id_type: str, id_no: str) 
 
     Raises Conflict `subject.identifier_taken` when it leads to somebody else: that asks for a merge by two officers.
     """
-    blinds = _blinds(tx, id_type, normal_id(id_type, id_no))
+    blinds = blinds_of(tx, id_type, normal_id(id_type, id_no))
     current = blinds[tx.vault.current_pepper]
-    await one_at_a_time(tx, current)
+    await each_alone(tx, PEOPLE, {current})
     owner = await canonical(tx, subject_id)
     found = await _found(tx, blinds)
     if found is not None and found != owner:
@@ -118,7 +120,7 @@ async def add_identifier(tx: Tx, *, subject_id: UUID, id_type: str, id_no: str) 
 
 async def end_identifier(tx: Tx, *, subject_id: UUID, id_type: str, id_no: str) -> None:
     """From now on this identifier leads to nobody; certificates that carry it stay. NotFound `subject.unknown`."""
-    blinds = _blinds(tx, id_type, normal_id(id_type, id_no))
+    blinds = blinds_of(tx, id_type, normal_id(id_type, id_no))
     ended = await tx.run(
         subject_identifiers.update()
         .where(
@@ -179,7 +181,7 @@ async def remember_face(tx: Tx, *, subject_id: UUID, name: str, id_type: str, id
         if held is not None and held.id_type == RESIDENT_TYPE:
             return
     plain = orjson.dumps({"name": name, "id_type": id_type, "id_no": normal_id(id_type, id_no)})
-    sealed = await tx.vault.seal_for(tx, subject_id, plain, bound_to=_face_bound(subject_id))
+    sealed = await tx.vault.seal_for(tx, subject_id, plain, bound_to=face_bound(subject_id))
     done = await tx.run(
         subjects.update()
         .where(subjects.c.bucket == bucket_of(subject_id), subjects.c.id == subject_id)
@@ -197,7 +199,7 @@ async def face(view: View, subject_id: UUID) -> Face | None:
     row = await _row(view, subject_id)
     if row.sealed_face is None:
         return None
-    plain = await view.vault.open_for(view, subject_id, row.sealed_face, bound_to=_face_bound(subject_id))
+    plain = await view.vault.open_for(view, subject_id, row.sealed_face, bound_to=face_bound(subject_id))
     said = json.loads(plain)
     return Face(said["name"], said["id_type"], said["id_no"], _born(said, civil_day(view.now)))
 
@@ -216,7 +218,7 @@ def _born(said: dict[str, str], today: date) -> date | None:
         return None
 
 
-def _blinds(view: View, id_type: str, normal: str) -> dict[int, bytes]:
+def blinds_of(view: View, id_type: str, normal: str) -> dict[int, bytes]:
     """The blind index under every pepper still in use: rows made before a pepper was changed are found too."""
     return {
         version: view.vault.blind(f"id:{id_type}", normal, pepper=version) for version in view.vault.peppers
@@ -231,13 +233,7 @@ async def _found(view: View, blinds: dict[int, bytes]) -> UUID | None:
     )
     owners = {await canonical(view, row.subject_id) for row in rows}
     if len(owners) > 1:
-        raise Conflict(
-            "subject.ambiguous",
-            "该证件号码对应多个主体，系统不会猜测。",
-            "This identifier leads to several subjects, and the hub does not guess.",
-            next_zh="请由两名工作人员核实后合并或更正。",
-            next_en="Two officers must look into it, and merge or correct.",
-        )
+        raise ambiguous()
     return owners.pop() if owners else None
 
 
@@ -270,10 +266,22 @@ async def _insert_identifier(tx: Tx, subject_id: UUID, id_type: str, blind: byte
 
 async def _require_kind(view: View, subject_id: UUID, wanted: SubjectKind) -> None:
     if await kind_of(view, subject_id) is not wanted:
-        raise _wrong_kind()
+        raise wrong_kind()
 
 
-def _wrong_kind() -> Unprocessable:
+def ambiguous() -> Conflict:
+    """The refusal to guess between several people."""
+    return Conflict(
+        "subject.ambiguous",
+        "该证件号码对应多个主体，系统不会猜测。",
+        "This identifier leads to several subjects, and the hub does not guess.",
+        next_zh="请由两名工作人员核实后合并或更正。",
+        next_en="Two officers must look into it, and merge or correct.",
+    )
+
+
+def wrong_kind() -> Unprocessable:
+    """The refusal of a number that belongs to the other kind of subject."""
     return Unprocessable(
         "subject.kind",
         "该证件号码属于另一类主体（自然人与法人不能混用）。",
@@ -290,7 +298,8 @@ async def _row(view: View, subject_id: UUID) -> sa.Row[Any]:
     return row
 
 
-def _face_bound(subject_id: UUID) -> bytes:
+def face_bound(subject_id: UUID) -> bytes:
+    """What a sealed face is bound to."""
     return b"face:" + subject_id.bytes
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+import jsonschema_rs
 from jsonschema import Draft202012Validator, FormatChecker
 
 from hub.errors import Malformed, Unprocessable
@@ -129,7 +130,10 @@ class CertificateType:
 
         Raises `Unprocessable("type.claims_invalid")` naming the claim and the broken rule, never the value.
         """
-        error = next(iter(self._validator.iter_errors(dict(claims))), None)
+        said = dict(claims)
+        if self._quick.is_valid(said):  # 50 times faster than the one that tells clearly what is wrong
+            return
+        error = next(iter(self._validator.iter_errors(said)), None)
         if error is None:
             return
         where = ".".join(str(p) for p in error.absolute_path) or "(top)"
@@ -167,6 +171,10 @@ class CertificateType:
         return MappingProxyType({c.path: c for c in self.claims})
 
     @cached_property
+    def _quick(self) -> jsonschema_rs.Draft202012Validator:
+        return jsonschema_rs.Draft202012Validator(dict(self.schema), validate_formats=True)
+
+    @cached_property
     def _validator(self) -> Draft202012Validator:
         return Draft202012Validator(self.schema, format_checker=FormatChecker(formats=["date"]))
 
@@ -197,7 +205,12 @@ def _invalid(name: str, fault: Exception) -> Malformed:
     return Malformed("type.file_invalid", f"证照类型文件无效：{name}", f"invalid certificate type file {name}: {fault}")
 
 
-def _parse(raw: dict[str, Any]) -> CertificateType:
+def of_documents(documents: Iterable[Mapping[str, Any]]) -> dict[str, CertificateType]:
+    """The types of these files' JSON (`CertificateType.document`), by code: how a worker process gets its types."""
+    return {kind.code: kind for kind in map(_parse, documents)}
+
+
+def _parse(raw: Mapping[str, Any]) -> CertificateType:
     """Turn one file's JSON into a type, refusing what would only fail later."""
     Draft202012Validator.check_schema(raw["schema"])
     claims = tuple(_claim(c) for c in raw["claims"])

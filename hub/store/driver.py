@@ -14,6 +14,8 @@ from hub.store.statement import Form
 FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, sqlite3.Error)
 """What a driver raises that was not called through SQLAlchemy."""
 
+FEW = 4
+
 _OUT_OF_SERVICE = frozenset({"08", "53", "57", "58"})
 _READ_ONLY = "25006"
 """PostgreSQL: connection, resources, operator and system trouble; a server that became a standby."""
@@ -24,6 +26,10 @@ def out_of_service(fault: BaseException) -> bool:
     if isinstance(fault, asyncpg.PostgresError):
         return str(fault.sqlstate)[:2] in _OUT_OF_SERVICE or fault.sqlstate == _READ_ONLY
     return not isinstance(fault, sqlite3.Error) or isinstance(fault, sqlite3.OperationalError)
+
+
+class Taken(Exception):
+    """A row with one of these keys stands already: somebody was faster. Go back to the savepoint and look again."""
 
 
 class Driver(Protocol):
@@ -43,6 +49,10 @@ class Driver(Protocol):
 
     async def each(self, form: Form, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Execute `form` for each set of parameters, in order; all rows that came back, in order."""
+        ...
+
+    async def fill(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows of values as the driver wants them, in order; Taken when a key stands already."""
         ...
 
 
@@ -78,6 +88,17 @@ class Postgres:
             return []
         return form.rows(found)
 
+    async def fill(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """See `Driver.fill`. COPY asks for the columns first, which for few rows costs more than it saves."""
+        try:
+            if len(rows) > FEW:
+                await self._own.copy_records_to_table(table, records=rows, columns=columns)
+            else:
+                cells = [f"${place}" for place, _ in enumerate(columns, 1)]
+                await self._own.executemany(_insert(table, columns, cells), rows)
+        except asyncpg.UniqueViolationError as fault:
+            raise Taken(table) from fault
+
 
 class Sqlite:
     """The embedded mode's writer."""
@@ -101,6 +122,13 @@ class Sqlite:
         """See `Driver.each`."""
         values = [form.values(row) for row in rows]
         return form.rows(await self._own.each(form.text, values, returns=form.returns))
+
+    async def fill(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """See `Driver.fill`."""
+        try:
+            await self._own.each(_insert(table, columns, ["?"] * len(columns)), rows, returns=False)
+        except sqlite3.IntegrityError as fault:
+            raise Taken(table) from fault
 
 
 class Core:
@@ -127,6 +155,14 @@ class Core:
         for row in rows:
             found += (await self._conn.execute(form.core, dict(row))).all()
         return found
+
+    async def fill(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """A reader writes nothing."""
+        raise PermissionError(table)
+
+
+def _insert(table: str, columns: Sequence[str], cells: Sequence[str]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(cells)})"  # noqa: S608 - our own names
 
 
 async def driver_of(conn: AsyncConnection) -> Driver:

@@ -5,7 +5,6 @@ AES-256-GCM with a random 96-bit nonce in front; the additional data names the r
 cannot be moved to another row. Keys are given in by the composition root; this module reads no file.
 """
 
-import hashlib
 import hmac
 import secrets
 import time
@@ -50,6 +49,15 @@ def unseal(key: bytes, sealed: bytes, *, bound_to: bytes) -> bytes:
         ) from error
 
 
+def erased() -> Gone:
+    """The refusal to read what belonged to somebody whose key was destroyed."""
+    return Gone(
+        "subject.erased",
+        "此人的数据已依法删除，无法再读取。",
+        "This person's data was erased and cannot be read any more.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Vault:
     """The secrets of storage: key-encryption keys by name, and the pepper of blind indexes by version."""
@@ -65,13 +73,11 @@ class Vault:
     def blind(self, label: str, value: str, *, pepper: int | None = None) -> bytes:
         """HMAC-SHA256 of a normalised value: equal values meet, nobody without the pepper can enumerate."""
         key = self.peppers[self.current_pepper if pepper is None else pepper]
-        return hmac.new(key, f"{label}\x00{value}".encode(), hashlib.sha256).digest()
+        return hmac.digest(key, f"{label}\x00{value}".encode(), "sha256")
 
     def hub_key(self, purpose: str, *, kek: str | None = None) -> bytes:
         """A key for sealing what belongs to no single person (idempotent replies, unknown callers)."""
-        return hmac.new(
-            self.keks[kek or self.current_kek], f"hub:{purpose}".encode(), hashlib.sha256
-        ).digest()
+        return hmac.digest(self.keks[kek or self.current_kek], f"hub:{purpose}".encode(), "sha256")
 
     async def person_key(self, view: "View", subject_id: UUID) -> bytes:
         """The person's own key, kept unwrapped for 60 seconds at most; Gone `subject.erased` when it was destroyed."""
@@ -84,12 +90,8 @@ class Vault:
             )
         )
         if row is None or row.wrapped is None:
-            raise Gone(
-                "subject.erased",
-                "此人的数据已依法删除，无法再读取。",
-                "This person's data was erased and cannot be read any more.",
-            )
-        key = unseal(self.keks[row.kek], row.wrapped, bound_to=subject_id.bytes)
+            raise erased()
+        key = self.unwrap(subject_id, row.wrapped, row.kek)
         # A key made in this very transaction may still be rolled back: keeping it could seal under a key nobody has.
         if row.created_at < view.now:
             self._keep(subject_id, key)
@@ -101,9 +103,18 @@ class Vault:
         if len(self._opened) > KEPT_AT_MOST:
             self._opened.popitem(last=False)
 
+    def new_person_key(self, subject_id: UUID) -> tuple[bytes, bytes]:
+        """A fresh key for a person who is being made: (the key, the key as it rests)."""
+        key = secrets.token_bytes(32)
+        return key, seal(self.keks[self.current_kek], key, bound_to=subject_id.bytes)
+
+    def unwrap(self, subject_id: UUID, wrapped: bytes, kek: str) -> bytes:
+        """A person's key out of the form in which it rests."""
+        return unseal(self.keks[kek], wrapped, bound_to=subject_id.bytes)
+
     async def create_person_key(self, tx: "Tx", subject_id: UUID) -> None:
         """Make the person's key once; a second call changes nothing."""
-        wrapped = seal(self.keks[self.current_kek], secrets.token_bytes(32), bound_to=subject_id.bytes)
+        _, wrapped = self.new_person_key(subject_id)
         await tx.insert_new(
             person_keys,
             {

@@ -24,10 +24,14 @@ def json_answer(body: bytes, status: int = 200, *, headers: Mapping[str, str] | 
     return Response(body, status, headers=every, media_type="application/json")
 
 
+def issuance_of(hub: Hub) -> Issuance:
+    """What signing receipts of this hub needs, for a caller with many to sign."""
+    return Issuance(hub.settings.public_url, hub.settings.origin, hub.signer("receipt"))
+
+
 def receipt_for(hub: Hub, *, kind: str, leaf_hash: bytes, at: datetime) -> str:
     """The signed receipt for a leaf. It may be made inside the transaction and given out only after its commit."""
-    issuance = Issuance(hub.settings.public_url, hub.settings.origin, hub.signer("receipt"))
-    return receipt(issuance, kind=kind, leaf_hash=leaf_hash, at=at)
+    return receipt(issuance_of(hub), kind=kind, leaf_hash=leaf_hash, at=at)
 
 
 def request_id(request: Request) -> str:

@@ -6,7 +6,7 @@ its handler, never in a dependency that commits after `yield` (DESIGN section 4)
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from hub.catalogue.items import ServiceItem
 from hub.clock import Clock
 from hub.registry.types import CertificateType
 from hub.store.tx import Database, Tx, View
+from hub.web.workers import Batches
 
 if TYPE_CHECKING:
     from hub.config import Settings
@@ -41,6 +42,7 @@ class Hub:
     types: Mapping[str, CertificateType]
     items: Mapping[str, ServiceItem]
     schemes: Mapping[str, Scheme]
+    batches: Batches = field(default_factory=Batches)
 
     @asynccontextmanager
     async def tx(self, actor: Actor) -> AsyncIterator[Tx]:

@@ -1,39 +1,31 @@
 """The door for departments that issue: status lists, certificates. Every call proves its client key (DPoP)."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import Field, StringConstraints
+from pydantic import StringConstraints
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from hub.certificates import indices, status
 from hub.certificates.face import keep_face
 from hub.certificates.find import by_public_id, unknown_certificate
 from hub.certificates.model import StatusEvent
-from hub.certificates.register import Registered, Source, Supersession, register
+from hub.certificates.register import register
 from hub.clock import seconds
-from hub.errors import HubError
 from hub.paper.handed import MAX_PDF, inspect_in_child
-from hub.store.tx import Tx
 from hub.web import examples, idempotency, ndjson
-from hub.web.answer import dumps, json_answer, receipt_for, request_id
-from hub.web.body import CERTIFICATE, Body, lines_schema, parse, read_body, read_bytes, request_schema
+from hub.web.answer import dumps, issuance_of, json_answer
+from hub.web.body import CERTIFICATE, Body, lines_schema, read_body, read_bytes, request_schema
 from hub.web.caller import Caller, issuing
-from hub.web.deps import Hub, hub_of
-from hub.web.problems import STATUS, document
+from hub.web.deps import hub_of
+from hub.web.registering import registered, registering
+from hub.web.registration import LINE_BYTES, NewCertificate, Token
 
 router = APIRouter(tags=["issuers"])
 
 Issuing = Annotated[Caller, Depends(issuing)]
-Short = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-Token = Annotated[str, StringConstraints(min_length=1, max_length=64 * 1024)]
-
-LINE_BYTES = 512 * 1024
-LINES = 10_000
-BATCH_BYTES = 64 * 1024 * 1024
-LINES_A_COMMIT = 50
+LIMITS = ndjson.Limits(lines=10_000, line_bytes=LINE_BYTES, all_bytes=64 * 1024 * 1024, lines_a_commit=500)
 
 
 class Reservation(Body):
@@ -46,31 +38,6 @@ class ListPush(Body):
     """A status list token of the department."""
 
     token: Token
-
-
-class SourceBody(Body):
-    """Which source row a certificate was made from; `ref` is a keyed hash, never the row's own key."""
-
-    dataset: Short
-    ref: Short
-    generation: Annotated[int, Field(ge=0, le=2**31 - 1)]
-    claims_hash: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
-
-
-class SupersedesBody(Body):
-    """The certificate that is replaced, and the list that says so."""
-
-    certificate_id: Short
-    status_list: Token
-
-
-class NewCertificate(Body):
-    """One SD-JWT VC to register. `line` is only for people who read batches."""
-
-    sd_jwt: Annotated[str, StringConstraints(min_length=1, max_length=512 * 1024)]
-    source: SourceBody | None = None
-    supersedes: SupersedesBody | None = None
-    line: int | None = None
 
 
 class StatusChange(Body):
@@ -153,7 +120,16 @@ async def new_certificate(request: Request, caller: Issuing) -> Response:
         slot = await idempotency.enter(tx, request, caller=caller.actor.reference(), body=raw)
         if slot and slot.reply:
             return json_answer(slot.reply.body, slot.reply.status)
-        answer = dumps(_registered(hub, await _register(hub, tx, body)))
+        token, source, supersedes = body.application()
+        made = await register(
+            tx,
+            token=token,
+            types=hub.types,
+            base_url=hub.settings.public_url,
+            source=source,
+            supersedes=supersedes,
+        )
+        answer = dumps(registered(made, issuance_of(hub)))
         await idempotency.keep(tx, slot, status=201, body=answer)
     return json_answer(answer, 201)
 
@@ -166,29 +142,15 @@ async def new_certificate(request: Request, caller: Issuing) -> Response:
 async def batch(request: Request, caller: Issuing) -> Response:
     """Register many: one JSON object a line in, one result a line out, in order. A refused line spoils no other.
 
-    At most 10,000 lines, 512 KiB a line and 64 MiB in all. The whole body is taken before the first answer, so a
-    client that sends first and reads afterwards never waits for us while we wait for it.
+    At most 10,000 lines, 512 KiB a line and 64 MiB in all. Results come as their lines are committed, while later lines
+    may still be on their way. After a break send the same lines again: what was registered is answered as `replayed`.
     """
     hub = hub_of(request)
-    lines = await ndjson.read_lines(request, max_bytes=BATCH_BYTES, max_lines=LINES, max_line=LINE_BYTES)
+    ndjson.require_lines(request, LIMITS)
+    hub.batches.require_room()
     async with hub.tx(caller.actor) as tx:
         await caller.enter(tx)
-
-    async def one(tx: Tx, line: bytes) -> dict[str, Any]:
-        made = await _register(hub, tx, parse(line, NewCertificate, max_bytes=LINE_BYTES))
-        return {"status": 201, **_registered(hub, made)}
-
-    def told(error: HubError) -> dict[str, Any]:
-        problem = document(error, status=STATUS[error.kind], request_id=request_id(request))
-        return {"status": STATUS[error.kind], "problem": problem}
-
-    async def results() -> AsyncIterator[bytes]:
-        async for answer in ndjson.in_commits(
-            hub, caller.actor, lines, one, told=told, lines_a_commit=LINES_A_COMMIT
-        ):
-            yield answer
-
-    return StreamingResponse(results(), media_type=ndjson.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+    return registering(hub, caller.actor, request, LIMITS)
 
 
 @router.get("/v1/certificates/{certificate_id}", responses=examples.STATE)
@@ -263,36 +225,6 @@ async def put_face(certificate_id: str, request: Request, caller: Issuing) -> Re
         found = await by_public_id(tx, certificate_id)
         await keep_face(tx, certificate=found, pdf=pdf, inspection=inspection, blobs=hub.blobs)
     return Response(status_code=204)
-
-
-async def _register(hub: Hub, tx: Tx, body: NewCertificate) -> Registered:
-    source = supersedes = None
-    if body.source is not None:
-        source = Source(
-            dataset=body.source.dataset,
-            ref=body.source.ref,
-            generation=body.source.generation,
-            claims_hash=bytes.fromhex(body.source.claims_hash),
-        )
-    if body.supersedes is not None:
-        supersedes = Supersession(body.supersedes.certificate_id, body.supersedes.status_list)
-    return await register(
-        tx,
-        token=body.sd_jwt,
-        types=hub.types,
-        base_url=hub.settings.public_url,
-        source=source,
-        supersedes=supersedes,
-    )
-
-
-def _registered(hub: Hub, made: Registered) -> dict[str, Any]:
-    return {
-        "certificate_id": made.certificate,
-        "state": made.state,
-        "receipt": receipt_for(hub, kind="certificate.registered", leaf_hash=made.leaf_hash, at=made.at),
-        "replayed": made.replayed,
-    }
 
 
 def _list_head(head: indices.ListHead) -> dict[str, Any]:

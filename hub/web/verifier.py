@@ -4,15 +4,14 @@ A verification is answered 200 whatever its outcome: the outcome, and each numbe
 each look (refusals too) was recorded before a byte of it left.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends
 from pydantic import Field, StringConstraints
 from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from hub.access.record import record_anonymous
 from hub.cases import open as cases
@@ -39,10 +38,8 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 TypeCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,48}$")]
 PathPart = Annotated[str, StringConstraints(min_length=1, max_length=64)] | int | None
 
-LINES = 1_000
 LINE_BYTES = 96 * 1024
-BATCH_BYTES = 16 * 1024 * 1024
-LINES_A_COMMIT = 20
+LIMITS = ndjson.Limits(lines=1_000, line_bytes=LINE_BYTES, all_bytes=16 * 1024 * 1024, lines_a_commit=50)
 
 
 class AskBody(Body):
@@ -88,9 +85,15 @@ async def verification(request: Request, caller: Redeeming) -> Response:
     body, raw = await read_body(request, NewVerification, max_bytes=LINE_BYTES)
     async with hub.tx(caller.actor) as tx:
         await caller.enter(tx)  # 1
-        under = " ".join(caller.token.grants).encode()  # other grants are another call, whatever the body says
+        under = " ".join(
+            caller.token.grants
+        ).encode()  # other grants are another call, whatever the body says
         slot = await idempotency.enter(
-            tx, request, caller=caller.actor.reference(), body=under + b"\n" + raw, kept=idempotency.KEPT_PERSONAL
+            tx,
+            request,
+            caller=caller.actor.reference(),
+            body=under + b"\n" + raw,
+            kept=idempotency.KEPT_PERSONAL,
         )
         if slot and slot.reply:  # 2
             await _require_standing(tx, caller.token)
@@ -116,7 +119,8 @@ async def batch(request: Request, caller: Verifying) -> Response:
     key. Up to 1,000 lines; a refused line spoils no other.
     """
     hub = hub_of(request)
-    lines = await ndjson.read_lines(request, max_bytes=BATCH_BYTES, max_lines=LINES, max_line=LINE_BYTES)
+    ndjson.require_lines(request, LIMITS)
+    hub.batches.require_room()
     async with hub.tx(caller.actor) as tx:
         await caller.enter(tx)
 
@@ -124,13 +128,15 @@ async def batch(request: Request, caller: Verifying) -> Response:
         problem = document(error, status=STATUS[error.kind], request_id=request_id(request))
         return {"status": STATUS[error.kind], "problem": problem}
 
-    async def results() -> AsyncIterator[bytes]:
-        for begin in range(0, len(lines), LINES_A_COMMIT):
-            some = lines[begin : begin + LINES_A_COMMIT]
-            for number, result in enumerate(await _together(hub, caller, some, told), begin + 1):
-                yield orjson.dumps({"line": number, **result}) + b"\n"
+    async def prepare(lines: Sequence[bytes]) -> Sequence[bytes]:
+        return lines
 
-    return StreamingResponse(results(), media_type=ndjson.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+    async def commit(lines: Sequence[bytes]) -> list[dict[str, Any]]:
+        return await _together(hub, caller, lines, told) if lines else []
+
+    return ndjson.LinesAnswer(
+        request, LIMITS, prepare=prepare, commit=commit, told=told, place=hub.batches.one()
+    )
 
 
 async def _together(

@@ -1,6 +1,7 @@
 import asyncio
 import hashlib
 import json
+from dataclasses import replace
 
 import sqlalchemy as sa
 from registry.makers import credit, key_proof, rotation_proof
@@ -10,6 +11,7 @@ from hub.clock import seconds
 from hub.formats import jws, statuslist
 from hub.registry import departments, keys
 from hub.registry.model import department_keys
+from hub.web import issuer
 from keys.signer import generate
 
 
@@ -165,17 +167,19 @@ async def test_a_batch_answers_every_line_in_order_and_a_bad_one_spoils_no_other
         assert await view.value(sa.select(sa.func.count()).select_from(certificates)) == 3
 
 
-async def test_a_batch_over_its_limits_is_refused_whole(world, degree, monkeypatch):
-    lines = b"{}\n" * 10_001
+async def test_what_is_over_the_limits_of_a_batch_is_refused_at_its_place(world, degree, monkeypatch):
+    monkeypatch.setattr(issuer, "LIMITS", replace(issuer.LIMITS, lines=5))
+    good = await world.body_of_certificate("degree", (world.person("王小明"), "owner"))
+    long = b'{"sd_jwt":"' + b"a" * 512 * 1024 + b'"}\n'
+    lines = long + json.dumps(good).encode() + b"\n" + b"7\n" * 9
     answer = await world.call(
         degree, "POST", "/v1/certificates/batch", content=lines, media_type="application/x-ndjson"
     )
-    assert (answer.status_code, answer.json()["code"]) == (413, "batch.too_many_lines")
-    long = b'{"sd_jwt":"' + b"a" * 512 * 1024 + b'"}\n'
-    answer = await world.call(
-        degree, "POST", "/v1/certificates/batch", content=long, media_type="application/x-ndjson"
-    )
-    assert (answer.status_code, answer.json()["code"]) == (413, "batch.line_too_long")
+    found = [json.loads(line) for line in answer.text.splitlines()]
+    assert (found[0]["status"], found[0]["problem"]["code"]) == (413, "batch.line_too_long")
+    assert found[1]["status"] == 201
+    assert [one["status"] for one in found[2:]] == [422, 422, 422, 413]
+    assert (found[-1]["line"], found[-1]["problem"]["code"]) == (6, "batch.too_many_lines")
 
 
 async def test_the_same_key_and_body_get_the_same_bytes_and_another_body_is_refused(world, degree):

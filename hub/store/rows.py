@@ -1,0 +1,54 @@
+"""Many rows at once: COPY on PostgreSQL, one INSERT for all on SQLite; and many keys looked up in one statement."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from hub.store.driver import Taken
+from hub.store.tx import Tx, View
+
+__all__ = ["Taken", "add_rows", "in_steps", "rows_of"]
+
+KEYS_A_STATEMENT = 512
+
+Bind = Callable[[Any], Any] | None
+
+
+async def add_rows(tx: Tx, table: sa.Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Insert `rows` in their order, each the values of `columns`. Raises Taken when a key of one stands already."""
+    if not rows:
+        return
+    if tx.dialect == "sqlite":  # asyncpg takes Python's values as they are
+        binders = [_binder(table.c[name], tx.conn.dialect) for name in columns]
+        rows = [_bound(binders, row) for row in rows]
+    await tx.driver.fill(table.name, columns, rows)
+
+
+async def rows_of(
+    view: View, query: sa.Select[Any], key: sa.ColumnElement[Any], keys: Collection[Any]
+) -> list[sa.Row[Any]]:
+    """The rows of `query` whose `key` (a column, or a tuple of columns) is one of `keys`; in no order."""
+    found: list[sa.Row[Any]] = []
+    for some in in_steps(keys):
+        found.extend(await view.all(query.where(key.in_(some))))
+    return found
+
+
+def in_steps(keys: Iterable[Any], most: int = KEYS_A_STATEMENT) -> Iterator[list[Any]]:
+    """The keys by at most `most`, each list filled up to a power of two by repeating its last key.
+
+    So a few texts serve lists of every length, and each is prepared once.
+    """
+    every = list(keys)
+    for begin in range(0, len(every), most):
+        some = every[begin : begin + most]
+        yield some + some[-1:] * ((1 << (len(some) - 1).bit_length()) - len(some))
+
+
+def _binder(column: sa.Column[Any], dialect: sa.Dialect) -> Bind:
+    return column.type.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _bound(binders: Sequence[Bind], row: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(value if bind is None else bind(value) for bind, value in zip(binders, row, strict=True))

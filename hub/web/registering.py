@@ -1,0 +1,88 @@
+"""A batch of registrations at work: looked at by the workers, registered run by run, one receipt a line."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+from starlette.requests import Request
+
+from hub.actor import Actor
+from hub.certificates.register import Handed, Registered, register_all, terms_of, together
+from hub.errors import HubError, Unavailable
+from hub.ledger.receipt import Issuance, receipt
+from hub.web.answer import issuance_of, request_id
+from hub.web.deps import Hub
+from hub.web.ndjson import Limits, LinesAnswer, Result
+from hub.web.problems import STATUS, document
+
+Looked = list[Handed | HubError]
+
+
+def registering(hub: Hub, actor: Actor, request: Request, limits: Limits) -> LinesAnswer[Looked]:
+    """The answer to a batch: what `register` would say of each line, with the same checks in the same order."""
+    number = request_id(request)
+
+    def told(refusal: HubError) -> Result:
+        status = STATUS[refusal.kind]
+        return {"status": status, "problem": document(refusal, status=status, request_id=number)}
+
+    async def prepare(lines: Sequence[bytes]) -> Looked:
+        if not lines:
+            return []
+        async with hub.view(actor) as view:
+            terms = await terms_of(view, base_url=hub.settings.public_url)
+        return await hub.batches.examine(lines, terms, hub.types)
+
+    async def commit(looked: Looked) -> list[Result]:
+        found = await _register(hub, actor, looked)
+        issuance = issuance_of(hub)
+        return [
+            told(one) if isinstance(one, HubError) else {"status": 201, **registered(one, issuance)}
+            for one in found
+        ]
+
+    return LinesAnswer(request, limits, prepare=prepare, commit=commit, told=told, place=hub.batches.one())
+
+
+def registered(made: Registered, issuance: Issuance) -> dict[str, Any]:
+    """What a department is told of a certificate that is registered."""
+    return {
+        "certificate_id": made.certificate,
+        "state": made.state,
+        "receipt": receipt(issuance, kind="certificate.registered", leaf_hash=made.leaf_hash, at=made.at),
+        "replayed": made.replayed,
+    }
+
+
+async def _register(hub: Hub, actor: Actor, looked: Looked) -> list[Registered | HubError]:
+    """Every line's result, in order: those that may go together are one commit."""
+    places = [at for at, one in enumerate(looked) if not isinstance(one, HubError)]
+    handed = [one for one in looked if not isinstance(one, HubError)]
+    answers: list[Registered | HubError] = [
+        one if isinstance(one, HubError) else _try_again() for one in looked
+    ]
+    begin = 0
+    while begin < len(handed):
+        run = handed[begin : begin + together(handed[begin:])]
+        for place, answer in zip(places[begin:], await _run(hub, actor, run), strict=False):
+            answers[place] = answer
+        begin += len(run)
+    return answers
+
+
+async def _run(hub: Hub, actor: Actor, run: Sequence[Handed]) -> list[Registered | HubError]:
+    """One commit. When it fails whole (a deadlock, a lost connection) its halves are tried, down to single lines."""
+    try:
+        async with hub.tx(actor) as tx:
+            return await register_all(tx, run)
+    except (Unavailable, DBAPIError) as fault:
+        if len(run) == 1:
+            return [fault if isinstance(fault, Unavailable) else _try_again()]
+    middle = len(run) // 2
+    return await _run(hub, actor, run[:middle]) + await _run(hub, actor, run[middle:])
+
+
+def _try_again() -> Unavailable:
+    return Unavailable(
+        "batch.try_again", "该行暂未处理，请重试。", "This line was not handled; send it again."
+    )

@@ -1,0 +1,143 @@
+"""Batches at work: how many at once, and the processes that check signatures for them.
+
+A signature check and the reading around it keep one core busy for a fifth of a millisecond each; a batch of ten
+thousand would stop everybody else in this process for seconds. So other processes do it, as many as there are
+cores. They are started by the first batch that is worth it, replaced when one dies, and end with the hub, however
+it ends.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import Any
+
+import structlog
+
+from hub.certificates.examine import Terms
+from hub.certificates.register import Handed
+from hub.errors import HubError, TooMany, Unavailable
+from hub.registry.types import CertificateType, of_documents
+from hub.web.registration import examine_lines
+
+AT_ONCE = 4
+WORTH_IT = 48
+"""Fewer lines than this are looked at here: handing them over and back would cost as much."""
+PIECE = 128
+RETRY_AFTER = 5
+
+log = structlog.get_logger()
+
+
+class Batches:
+    """The batches that one hub process has under way, and its workers (`workers` 0: as many as it has cores)."""
+
+    def __init__(self, *, at_once: int = AT_ONCE, workers: int = 0) -> None:
+        self.at_once = at_once
+        self.workers = (
+            workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or 2
+        )
+        self.under_way = 0
+        self._pool: ProcessPoolExecutor | None = None
+
+    def require_room(self) -> None:
+        """Raises TooMany `batch.too_many` when as many batches are under way as this process takes."""
+        if self.under_way >= self.at_once:
+            raise TooMany(
+                "batch.too_many",
+                "正在处理的批量请求过多。",
+                "Too many batches are being handled at the moment.",
+                next_zh="请稍后重新提交同一批；已登记的行会原样答复。",
+                next_en="Send the same batch again later; lines that are done are answered alike.",
+                retry_after=RETRY_AFTER,
+            )
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """The place of one batch, for as long as it is answered."""
+        self.require_room()
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+
+    async def examine(
+        self, lines: Sequence[bytes], terms: Terms, types: Mapping[str, CertificateType]
+    ) -> list[Handed | HubError]:
+        """`examine_lines`, without stopping this process: elsewhere, or a few lines at a time.
+
+        When a worker dies over some lines they are given to new ones once more; when those die too the lines are
+        answered `batch.try_again` and nobody else notices.
+        """
+        if len(lines) < WORTH_IT:
+            found: list[Handed | HubError] = []
+            for begin in range(0, len(lines), 8):
+                found += examine_lines(lines[begin : begin + 8], terms, types)
+                await asyncio.sleep(0)
+            return found
+        pieces = [lines[begin : begin + PIECE] for begin in range(0, len(lines), PIECE)]
+        done = await asyncio.gather(*(self._piece(piece, terms, types) for piece in pieces))
+        return [one for piece in done for one in piece]
+
+    async def _piece(
+        self, lines: Sequence[bytes], terms: Terms, types: Mapping[str, CertificateType]
+    ) -> Sequence[Handed | HubError]:
+        for _ in range(2):
+            pool = self._started(types)
+            try:
+                return await asyncio.get_running_loop().run_in_executor(pool, _examine, lines, terms)
+            except BrokenProcessPool:
+                log.warning("batch.worker_died")
+                if self._pool is pool:
+                    self.close()
+        return [
+            Unavailable(
+                "batch.try_again", "该行暂未处理，请重试。", "This line was not handled; send it again."
+            )
+        ] * len(lines)
+
+    def _started(self, types: Mapping[str, CertificateType]) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context(
+                "forkserver"
+            )  # never fork: this process has threads and sockets
+            context.set_forkserver_preload([__name__])
+            documents = [kind.document for kind in types.values()]
+            self._pool = ProcessPoolExecutor(
+                self.workers, mp_context=context, initializer=_begin, initargs=(documents,)
+            )
+        return self._pool
+
+    def close(self) -> None:
+        """Let the workers go."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+
+_types: dict[str, CertificateType] = {}
+
+
+def _begin(documents: Sequence[Mapping[str, Any]]) -> None:
+    """In a worker: its types, no Ctrl-C of its own, and an end as soon as the hub is gone (also by SIGKILL)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _types.update(of_documents(documents))
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+def _examine(lines: Sequence[bytes], terms: Terms) -> list[Handed | HubError]:
+    return examine_lines(lines, terms, _types)
