@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from hub import clock
 from hub.cases.scheme import load_schemes
-from hub.catalogue.items import load_items
+from hub.catalogue.catalogue import load_catalogue
 from hub.config import Settings
 from hub.errors import HubError
 from hub.ledger.cosign import Cosigner, witness_address
@@ -40,7 +40,7 @@ def build(settings: Settings) -> Hub:
         blobs=open_blobs(settings),
         keyring=keyring,
         types=load_types(),
-        items=load_items(),
+        items=load_catalogue(),
         schemes=load_schemes(),
         batches=Batches(at_once=settings.batches_at_once, workers=settings.batch_workers),
     )
@@ -85,6 +85,7 @@ def sequencer(hub: Hub, http: httpx.AsyncClient) -> Sequencer:
 
 def app(hub: Hub) -> FastAPI:
     """The ASGI application: all doors, and the sequencer standing for office while it runs."""
+    from hub.web.current import keep_current
     from hub.web.doors import mount  # the doors import FastAPI's whole surface: only a server needs it
     from hub.web.tidy import keep_tidy
 
@@ -97,9 +98,10 @@ def app(hub: Hub) -> FastAPI:
                 stand(hub.db, lambda: sequencer(hub, http), stop=stop, on_trouble=_tell, every=0.3)
             )
             tidying = asyncio.create_task(keep_tidy(hub, stop))
+            reading = asyncio.create_task(keep_current(hub, stop))
             yield
             stop.set()
-            await asyncio.gather(task, tidying)
+            await asyncio.gather(task, tidying, reading)
         hub.batches.close()
         await hub.db.close()
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
-from hub.store.base import Instant, Json, metadata
+from hub.store.base import Instant, Json, key_columns, metadata
 
 
 class CaseState(StrEnum):
@@ -165,4 +165,38 @@ ranking_lines = sa.Table(
     sa.Column("lot", sa.String(64), nullable=False),
     sa.Column("by_lot", sa.Boolean, nullable=False),
     sa.Index("ix_ranking_lines_receipt", "ranking_id", "revision", "receipt"),
+)
+
+visit_slots = sa.Table(
+    "visit_slots",
+    metadata,
+    # When a window sees people: so many at once, none beyond. `taken` is only ever changed by a guarded statement.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("public_id", sa.String(43), nullable=False, unique=True),
+    sa.Column("department", sa.String(32), nullable=False),
+    sa.Column("place_zh", sa.String(120), nullable=False),
+    sa.Column("place_en", sa.String(120), nullable=False),
+    sa.Column("starts_at", Instant, nullable=False),
+    sa.Column("minutes", sa.SmallInteger, nullable=False),
+    sa.Column("capacity", sa.SmallInteger, nullable=False),
+    sa.Column("taken", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("made_by", sa.Uuid, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("closed_at", Instant, comment="no more bookings; those made stand"),
+    sa.UniqueConstraint("department", "place_zh", "starts_at"),
+)
+
+visits = sa.Table(
+    "visits",
+    metadata,
+    *key_columns(),
+    sa.Column("public_id", sa.String(43), nullable=False),
+    sa.Column("subject_id", sa.Uuid, nullable=False),
+    sa.Column("slot_id", sa.Uuid, nullable=False),
+    sa.Column("item_code", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("booked_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Index("ix_visits_subject", "bucket", "subject_id"),
+    sa.Index("ix_visits_slot", "slot_id"),
 )

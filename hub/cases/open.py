@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from hub.actor import ActorKind
 from hub.cases.model import CaseState, cases
-from hub.catalogue.items import ServiceItem
+from hub.catalogue.items import ServiceItem, require_complete
 from hub.clock import seconds
 from hub.consent.model import CaseFacts
 from hub.errors import Forbidden, NotFound
@@ -47,8 +47,12 @@ class Case:
 
 
 async def open_case(tx: Tx, *, item: ServiceItem, applicant: UUID, beneficiary: UUID | None = None) -> Case:
-    """Open a case for the applicant: by the citizen, by the handling department, or by a clerk of it."""
+    """Open a case for the applicant: by the citizen, by the handling department, or by a clerk of it.
+
+    Raises Unprocessable `item.not_catalogued` for an item whose materials nobody has catalogued yet.
+    """
     actor = tx.actor
+    require_complete(item)
     by_citizen = actor.kind is ActorKind.CITIZEN and actor.subject_id == applicant
     by_department = actor.kind is ActorKind.DEPARTMENT and actor.department == item.department
     by_clerk = (

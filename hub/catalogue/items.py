@@ -13,10 +13,25 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from hub.errors import Malformed, NotFound
+from hub.errors import Malformed, NotFound, Unprocessable
 from hub.registry.datafiles import display, in_locale, load_folder
 
 ClaimPath = tuple[str | int | None, ...]
+
+LEVELS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"city": ("市级", "City"), "town": ("镇街级", "Town"), "village": ("村（社区）级", "Village")}
+)
+CLASSES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "livelihood": ("社会民生", "Livelihood"),
+        "company": ("企业设立", "Company start-up"),
+        "construction": ("工程建设", "Construction"),
+        "investment": ("项目投资", "Project investment"),
+        "police": ("公安专项", "Public security"),
+        "tax": ("税务专项", "Tax"),
+    }
+)
+"""The six classes of the one-door service, in the order of its windows."""
 
 _OPERATORS = frozenset({"eq", "in", "ge", "le"})
 
@@ -50,18 +65,20 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """Why a material need not be handed in."""
+    """Why a material need not be handed in: the announced rule. Whether it holds now: `hub.catalogue.waivers`."""
 
     kind: str
     display: Mapping[str, str]
+    basis: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Something an item needs; `satisfied_by` lists alternatives, the first being the usual one.
+    """Something an item needs; `satisfied_by` lists certificates that do, the first being the usual one.
 
-    `trips_before` and `days_before` (working days) say what it cost on paper: None where nothing is known,
-    and the `_unconfirmed` flags mark numbers without a source.
+    Materials of an item that share `either` are alternatives ("A or B"): one of them is enough. `trips_before` and
+    `days_before` (working days) say what it cost on paper: None where nothing is known, and the `_unconfirmed`
+    flags mark numbers without a source.
     """
 
     code: str
@@ -77,6 +94,7 @@ class Material:
     days_before: int | None
     days_unconfirmed: bool
     days_group: str | None
+    either: str | None
 
     def label(self, locale: str = "zh-CN") -> str:
         """Return the material's name."""
@@ -104,6 +122,15 @@ class StatutoryDays:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeLimit:
+    """The legal time limit of an item: days until the decision (0: on the spot), working days unless said otherwise."""
+
+    days: int
+    working: bool
+    basis: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Caps:
     """The most a grant for this item may allow: uses, days until it ends, purposes."""
 
@@ -114,23 +141,33 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class ServiceItem:
-    """One service item in one version; `unconfirmed` names the members whose values have no source."""
+    """One service item in one version; `unconfirmed` names the members whose values have no source.
+
+    An item without materials is a skeleton: listed, but not yet catalogued. It never means "nothing to bring".
+    """
 
     code: str
     version: int
     valid_from: date
     department: str
     subject: Literal["natural", "legal"]
+    level: str
     item_class: str
     display: Mapping[str, str]
     intro: Mapping[str, str]
     unconfirmed: tuple[str, ...]
     scheme: str | None
     statutory_days: StatutoryDays
+    limit: TimeLimit | None
     materials: tuple[Material, ...]
     caps: Caps
     purposes: Mapping[str, Mapping[str, str]]
     document: Mapping[str, Any]
+
+    @property
+    def complete(self) -> bool:
+        """Whether what it needs is catalogued; otherwise only the counter can tell."""
+        return bool(self.materials)
 
     def label(self, locale: str = "zh-CN") -> str:
         """Return the item's name."""
@@ -146,6 +183,19 @@ class ServiceItem:
             if material.code == code:
                 return material
         raise NotFound("item.material_unknown", "该事项没有这项材料", "this item has no such material")
+
+
+def require_complete(item: ServiceItem) -> ServiceItem:
+    """The item, when it is catalogued; Unprocessable `item.not_catalogued` for a skeleton."""
+    if not item.complete:
+        raise Unprocessable(
+            "item.not_catalogued",
+            "该事项所需材料尚未编目，不能网上开立办件。",
+            "What this item needs is not catalogued yet, so no case can be opened for it here.",
+            next_zh="请咨询窗口；不要以为什么都不用带。",
+            next_en="Ask the counter; do not take this to mean that nothing must be brought.",
+        )
+    return item
 
 
 def caps(item: ServiceItem) -> dict[str, frozenset[ClaimPath]]:
@@ -193,17 +243,21 @@ def load_items(folder: Path | None = None) -> dict[str, ServiceItem]:
     Raises `Malformed("item.file_invalid")` naming the file when one cannot be an item.
     """
     root: Traversable = folder if folder is not None else files("hub.catalogue").joinpath("data", "items")
-    return load_folder(root, _parse, _invalid)
+    return load_folder(root, parse, _invalid)
 
 
 def _invalid(name: str, fault: Exception) -> Malformed:
-    return Malformed("item.file_invalid", f"事项文件无效：{name}", f"invalid service item file {name}: {fault}")
+    return Malformed(
+        "item.file_invalid", f"事项文件无效：{name}", f"invalid service item file {name}: {fault}"
+    )
 
 
-def _parse(raw: dict[str, Any]) -> ServiceItem:
-    """Turn one file's JSON into an item, refusing what would only fail later."""
+def parse(raw: dict[str, Any]) -> ServiceItem:
+    """Turn one item's document into an item, refusing what would only fail later (KeyError, TypeError, ValueError)."""
     if raw["subject"] not in ("natural", "legal"):
         raise ValueError("subject is natural or legal")
+    if raw["class"] not in CLASSES or raw.get("level", "city") not in LEVELS:
+        raise ValueError("there is no such class or level")
     materials = tuple(_material(m) for m in raw["materials"])
     if len({m.code for m in materials}) != len(materials):
         raise ValueError("two materials share a code")
@@ -217,12 +271,14 @@ def _parse(raw: dict[str, Any]) -> ServiceItem:
         valid_from=date.fromisoformat(raw["valid_from"]),
         department=raw["department"],
         subject=raw["subject"],
+        level=raw.get("level", "city"),
         item_class=raw["class"],
         display=display(raw["display"]),
         intro=display(raw["intro"]),
         unconfirmed=tuple(raw["unconfirmed"]),
         scheme=raw.get("scheme"),
         statutory_days=_days(raw["statutory_days"]),
+        limit=_limit(raw["limit"]) if raw.get("limit") else None,
         materials=materials,
         caps=Caps(limits["max_uses"], limits["valid_days"], frozenset(limits["purposes"])),
         purposes=MappingProxyType(purposes),
@@ -242,13 +298,24 @@ def _material(raw: dict[str, Any]) -> Material:
         satisfied_by=tuple(_evidence(e) for e in raw["satisfied_by"]),
         holder=raw["holder"],
         required=raw["required"],
-        waiver=Waiver(waiver["kind"], display(waiver["display"])) if waiver else None,
+        waiver=_waiver(waiver) if waiver else None,
         trips_before=raw["trips_before"],
         trips_unconfirmed=raw["trips_unconfirmed"],
         days_before=raw["days_before"],
         days_unconfirmed=raw["days_unconfirmed"],
         days_group=raw.get("days_group"),
+        either=raw.get("either"),
     )
+
+
+def _waiver(raw: dict[str, Any]) -> Waiver:
+    basis = display(raw["basis"]) if raw.get("basis") else MappingProxyType({})
+    return Waiver(raw["kind"], display(raw["display"]), basis)
+
+
+def _limit(raw: dict[str, Any]) -> TimeLimit:
+    basis = display(raw["basis"]) if raw.get("basis") else MappingProxyType({})
+    return TimeLimit(raw["days"], raw["working"], basis)
 
 
 def _evidence(raw: dict[str, Any]) -> Evidence:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from hub.cli import config, department, doctor, init, ledger, officer, serve, verify, witness
+from hub.cli import catalogue, config, department, doctor, init, ledger, officer, serve, verify, witness
 from hub.cli.output import fail
 from hub.errors import HubError
 from keys.errors import KeyFault
@@ -22,6 +22,7 @@ serve.add_to(app)
 init.add_to(app)
 verify.add_to(app)
 doctor.add_to(app)
+app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(department.app, name="department")
 app.add_typer(officer.app, name="officer")
 app.add_typer(ledger.app, name="ledger")

@@ -14,3 +14,14 @@ audit_searches = sa.Table(
     sa.Column("at", Instant, nullable=False, index=True),
     sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
 )
+
+board_publications = sa.Table(
+    "board_publications",
+    metadata,
+    # The public board of each finished month, as it was published: a later correction is a later publication.
+    sa.Column("period", sa.String(7), primary_key=True, comment="the month it tells of, 2026-11"),
+    sa.Column("document", Json, nullable=False),
+    sa.Column("sha256", sa.LargeBinary, nullable=False),
+    sa.Column("published_at", Instant, nullable=False),
+    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
+)

@@ -56,6 +56,8 @@ ROLE_LABELS: dict[Role, tuple[str, str]] = {
 MAY: dict[str, frozenset[Role]] = {
     "certificates.upload": frozenset({Role.ISSUING}),
     "certificates.approve": frozenset({Role.SECOND}),
+    "catalogue.draft": frozenset({Role.ISSUING, Role.ADMINISTRATOR}),
+    "catalogue.review": frozenset({Role.SECOND, Role.ADMINISTRATOR}),
     "counter.verify": frozenset({Role.CLERK, Role.DECIDER}),
     "cases.open": frozenset({Role.CLERK}),
     "cases.decide": frozenset({Role.DECIDER}),

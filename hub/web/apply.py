@@ -9,6 +9,7 @@ from hub.cases.notice import place_of
 from hub.cases.open import of_applicant, open_case, readable
 from hub.cases.review import ask_review, reviews_of
 from hub.cases.score import latest
+from hub.catalogue.catalogue import listed
 from hub.errors import Malformed
 from hub.web.pages.render import render
 from hub.web.pages.visit import Visit, citizen, posted, text
@@ -25,7 +26,9 @@ async def apply_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
         offices = await office_names(view)
         family = await children(view, visit)
     items = [
-        item for item in visit.hub.items.values() if item.subject == "natural" and item.department in offices
+        visit.hub.items[one.code]
+        for one in listed(visit.hub.items)
+        if one.complete and one.subject == "natural" and one.department in offices
     ]
     return render(
         visit, "apply.html", items=items, all_items=visit.hub.items, cases=mine, offices=offices, family=family,

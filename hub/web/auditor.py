@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from hub.access.model import Access
+from hub.catalogue.catalogue import listed
 from hub.clock import day_end, day_start
 from hub.errors import HubError, NotFound, Unavailable
 from hub.ledger.prove import prove_inclusion
@@ -59,7 +60,7 @@ async def auditor_page(visit: Annotated[Visit, Depends(auditing)]) -> Response:
         visit, "auditor.html", found=found, given=given | days, errors=errors, offices=offices, items=hub.items,
         types=hub.types, searches=searches, page=max(page, 1),
         office_options=[(o.slug, visit.t(o.name_zh, o.name_en)) for o in offices.values()],
-        item_options=[(item.code, item.label(visit.lang)) for item in hub.items.values()],
+        item_options=[(one.code, one.label(visit.lang)) for one in listed(hub.items) if one.complete],
         outcome_options=[(str(code), visit.t(word.zh, word.en)) for code, word in words.AUDIT.items()],
         basis_options=[(str(code), visit.t(*pair)) for code, pair in words.BASES.items()],
         more=found.total > max(page, 1) * ROWS,

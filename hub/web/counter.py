@@ -15,6 +15,7 @@ from hub.access.model import Outcome
 from hub.actor import Actor
 from hub.cases.open import Case, of_department, open_case, readable
 from hub.cases.score import latest, score_case
+from hub.catalogue.catalogue import listed
 from hub.catalogue.items import ClaimPath, ServiceItem
 from hub.clock import seconds
 from hub.consent import request
@@ -166,7 +167,11 @@ async def _counter(visit: Visit, errors: list[tuple[str, str, str]], given: dict
     department = visit.actor.department or ""
     async with visit.hub.view(visit.actor) as view:
         newest = await of_department(view, department=department, limit=20)
-    items = [item for item in visit.hub.items.values() if item.department == department]
+    items = [
+        visit.hub.items[one.code]
+        for one in listed(visit.hub.items)
+        if one.complete and one.department == department
+    ]
     return render(
         visit, "counter.html", status=422 if errors else 200, errors=errors, given=given, items=items,
         cases=newest, all_items=visit.hub.items,

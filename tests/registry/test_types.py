@@ -23,12 +23,15 @@ DEGREE = {
     "conferred_on": "2016-06-30",
 }
 
+PROJECT_DEPARTMENTS = {"dg-dr", "dg-nr", "dg-eco", "dg-water", "dg-housing"}
+
 each_type = pytest.mark.parametrize("kind", TYPES.values(), ids=lambda t: t.code)
 
 
-def test_the_types_of_the_twelve_departments_are_there() -> None:
-    assert len(TYPES) == 15
-    assert {t.owner for t in TYPES.values()} == DEPARTMENTS
+def test_the_types_of_the_twelve_departments_and_of_a_project_are_there() -> None:
+    of_a_project = {t.code for t in TYPES.values() if t.owner in PROJECT_DEPARTMENTS}
+    assert len(TYPES) == 15 + len(of_a_project) == 24
+    assert {t.owner for t in TYPES.values()} == DEPARTMENTS | PROJECT_DEPARTMENTS
 
 
 @each_type
