@@ -1,13 +1,16 @@
-"""The load generator: a process of its own that keeps N connections busy with ready-made requests.
+"""The load generators: a process of its own that keeps N connections busy with ready-made requests.
 
-It writes bytes and counts answers, so it costs tens of microseconds a request, and says how much it cost. `wrk`
-would do, but cannot send a different DPoP proof with each request without a script that costs more than this.
+`steady` is wrk where it is installed (`replay.lua` gives it a prepared request each time and looks into each answer):
+it takes the least from the server beside it. `run` is written here: it sends a number of requests and ends with the
+last answer, and stands in where there is no wrk. Both say what they cost.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import pickle
+import shutil
 import subprocess
 import sys
 import time
@@ -68,6 +71,51 @@ def run(
         p99=percentile(times, 0.99),
         client_cpu=told["cpu"] / len(times) * 1e6,
         server_cpu=used / len(times) * 1e6,
+        example=told["example"],
+    )
+
+
+def steady(
+    port: int,
+    requests: Sequence[bytes],
+    *,
+    folder: Path,
+    pid: int,
+    expect: bytes,
+    connections: int = 32,
+    seconds: float = 3.0,
+    repeat: bool = False,
+) -> Load:
+    """Keep the connections busy for the whole time, in whole seconds; `requests` must be enough, or `repeat`.
+
+    Every answer that is not 200 or in which `expect` does not occur is an error; so is a request too few.
+    """
+    if shutil.which("wrk") is None:
+        return run(port, requests, folder=folder, pid=pid, connections=connections, seconds=seconds, expect=expect,
+                   repeat=repeat)  # fmt: skip
+    path = folder / "requests.prepared"
+    path.write_bytes(b"".join(b"%d\n%s" % (len(one), one) for one in requests))
+    command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", str(max(1, round(seconds)))]
+    command += ["--timeout", "10", "--script", str(ROOT / "benchmarks" / "replay.lua"), f"http://127.0.0.1:{port}"]
+    command += ["--", str(path), expect.decode(), "again" if repeat else "once"]
+    before, own = tree_cpu(pid), os.times()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
+    used, after = tree_cpu(pid) - before, os.times()
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if told["dried"]:
+        raise RuntimeError(f"the server answered {told['answered']} requests: too few were prepared")
+    answered = max(1, told["answered"])
+    cost = after.children_user + after.children_system - own.children_user - own.children_system
+    return Load(
+        answered=told["answered"],
+        errors=told["errors"],
+        per_second=told["answered"] / told["seconds"],
+        p50=told["p50"],
+        p99=told["p99"],
+        client_cpu=cost / answered * 1e6,
+        server_cpu=used / answered * 1e6,
         example=told["example"],
     )
 

@@ -1,14 +1,23 @@
 """The measuring itself: ratios inside a round, what passes, what fails, what is skipped; each benchmark still runs."""
 
+import asyncio
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from parts import missing
 
-from benchmarks import tokens
+from benchmarks import load, stage, tokens
+from benchmarks.crowd import crowd
+from benchmarks.hello import ANSWER, BODY
 from benchmarks.measure import Aim, Report, finish, percentile, status_of
+from hub.cases.open import by_public_id
+from hub.verification.model import Ask, Verdict
 
 FLOOR, CEILING = Aim(1, "a / b", 0.4, gate=True), Aim(8, "p99", 60, at_most=True)
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,3 +80,48 @@ def test_a_benchmark_runs_and_writes_its_report(tmp_path: Path) -> None:
     assert done.returncode in (0, 1), done.stderr
     assert told["suite"] == "tokens"
     assert all(one["median"] > 0 for one in told["ratios"])
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_the_crowd_is_accepted_as_people_of_the_verbs_are(database: str, tmp_path: Path) -> None:
+    """What is measured over copied rows must be what a registration and a consent leave behind."""
+    with stage.durable_postgres() as postgres:
+        if database == "postgresql" and postgres is None:
+            missing("PostgreSQL server", "apt-get install -y postgresql")
+        made = stage.set_stage(tmp_path / "data", postgres or "" if database == "postgresql" else "")
+
+        async def work() -> list[Verdict]:
+            async with stage.opened(made):
+                fields = [["school"]]
+                granted = await crowd(made, 3, "degree", ["owner"], fields=fields, claims={})
+                await made.publish()
+                found = []
+                for grants in granted:
+                    async with made.view() as view:
+                        case = await by_public_id(view, grants[0].case_id)
+                    found += await made.verify(case, grants, [Ask("degree")])
+                return found
+
+        verdicts = asyncio.run(work())
+    assert [one.outcome for one in verdicts] == ["accepted"] * 3
+    assert len({one.certificate for one in verdicts}) == 3
+    assert all("school" in (one.claims or {}) for one in verdicts)
+
+
+@pytest.mark.parametrize("generator", [load.steady, load.run])
+def test_the_load_looks_into_every_answer(generator: Any, tmp_path: Path) -> None:
+    port = stage.free_port()
+    command = [sys.executable, "-m", "benchmarks.hello", str(port)]
+    with stage.served(stage.start(command, port, tmp_path, {**os.environ, "PYTHONPATH": str(ROOT)})) as server:
+        request = stage.raw_request("POST", "/hello", {}, BODY)
+        options: dict[str, Any] = {"folder": tmp_path, "pid": server.process.pid, "seconds": 1, "repeat": True}
+        good = generator(port, [request], expect=ANSWER, **options)
+        assert good.errors == 0
+        assert good.answered > 20
+        assert 0 < good.p50 <= good.p99
+        bad = generator(port, [request], expect=b"never said", **options)
+        assert bad.errors == bad.answered > 20
+        assert "greeting" in bad.example
+        if shutil.which("wrk") and generator is load.steady:
+            with pytest.raises(RuntimeError, match="too few were prepared"):
+                generator(port, [request] * 20, expect=ANSWER, **{**options, "repeat": False})

@@ -1,0 +1,89 @@
+"""pgbench with the two statements that nobody who answers durably can do without: one SELECT, one durable INSERT."""
+
+import asyncio
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+from benchmarks import stage
+from benchmarks.stage import Stage
+from hub.access.model import accesses
+
+ROWS = 100_000
+TABLES = (
+    """CREATE TABLE bench_certificates (bucket smallint, id uuid, public_id text, department text, type_code text,
+       state text, version int, registered_at timestamptz, kid text, leaf_hash bytea, status_idx int, sealed bytea,
+       PRIMARY KEY (bucket, id))""",
+    f"""INSERT INTO bench_certificates SELECT n % 256, md5(n::text)::uuid, md5(n::text), 'dg-realestate', 'property',
+        'current', 1, now(), md5((n % 7)::text), sha256(n::text::bytea), n, decode(repeat(md5(n::text), 66), 'hex')
+        FROM generate_series(1, {ROWS}) AS n ORDER BY md5(n::text)""",
+    "CREATE TABLE bench_accesses (LIKE accesses INCLUDING ALL)",
+    "VACUUM ANALYZE",
+)
+"""Rows of about 1.2 KB under random keys; the Access rows are the hub's own, with its indexes, in a table beside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """pgbench, ready to run."""
+
+    command: list[str]
+    environment: dict[str, str]
+
+    def per_second(self, seconds: float, connections: int) -> float:
+        """Transactions a second of one run."""
+        sized = ["-T", str(max(1, round(seconds))), "-c", str(connections), "-j", "1"]
+        done = subprocess.run([*self.command, *sized], env=self.environment, capture_output=True, text=True)
+        found = re.search(r"tps = ([0-9.]+)", done.stdout)
+        if found is None:
+            raise RuntimeError(done.stderr[-1000:])
+        return float(found[1])
+
+
+def rival(made: Stage, folder: Path) -> Rival | None:
+    """pgbench on the server of this stage, with tables of its own; None where it is not installed."""
+    program = stage.postgres_bin()
+    if program is None or not (program / "pgbench").exists():
+        return None
+    url = make_url(made.settings.database_url)
+    asyncio.run(_prepare(url.set(drivername="postgresql").render_as_string(hide_password=False)))
+    script = folder / "two-statements.sql"
+    script.write_text(f"""\\set n random(1, {ROWS})
+\\set b :n % 256
+SELECT * FROM bench_certificates WHERE bucket = :b AND id = md5(:n::text)::uuid;
+{_insert_access()};
+""")
+    command = [str(program / "pgbench"), "-n", "-M", "prepared", "-f", str(script), "-h", str(url.host)]
+    command += ["-p", str(url.port), "-U", str(url.username), str(url.database)]
+    return Rival(command, {**os.environ, "PGPASSWORD": str(url.password)})
+
+
+async def _prepare(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in TABLES:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _insert_access() -> str:
+    """One Access row, as wide as the hub's."""
+    given = {
+        "bucket": ":b", "id": "gen_random_uuid()", "subject_id": "gen_random_uuid()", "subject_seq": "1",
+        "at": "now()", "fields": "'[[\"number\"], [\"use\"], [\"ownership\"], [\"town\"], [\"clear_title\"]]'",
+        "predicates": "'[]'", "officer_id": "NULL", "grant_id": "gen_random_uuid()",
+    }  # fmt: skip
+    values = []
+    for column in accesses.columns:
+        hashed = "sha256(random()::text::bytea)" if isinstance(column.type, sa.LargeBinary) else None
+        width = getattr(column.type, "length", None) or 22
+        values.append(given.get(column.name) or hashed or f"'{'x' * min(width, 22)}'")
+    names = ", ".join(f'"{column.name}"' for column in accesses.columns)
+    return f"INSERT INTO bench_accesses ({names}) VALUES ({', '.join(values)})"
