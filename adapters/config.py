@@ -13,6 +13,7 @@ from adapters.model import (
     LAG,
     TODAY,
     AgentConfig,
+    AnySource,
     Config,
     Cursor,
     Dataset,
@@ -23,13 +24,12 @@ from adapters.model import (
     Scalar,
     SqlSource,
 )
+from adapters.sourceconfig import encoding_of, source_of
 from adapters.yamltree import ConfigFault, Value, read
 from hub.formats.sdjwt import is_issuer_url
 
 __all__ = ["Config", "ConfigFault", "load"]
 
-ENCODINGS = ("gb18030", "utf-8", "utf-8-sig", "utf-16", "big5", "ascii")
-_LOSSY_ENCODINGS = {"gbk", "cp936", "gb2312", "gb_2312", "936", "euc-cn", "euccn"}
 _HANDED_IN = FileSource(Path(), "csv")
 """Stands where the source of a work order's file will be."""
 _SLUG = re.compile(r"[a-z][a-z0-9-]{1,62}")
@@ -46,7 +46,7 @@ def load(path: str | Path, *, environment: Mapping[str, str] | None = None) -> C
         "agent", "source", "datasets", "orders", "max_order_rows", required=("agent", "datasets")
     )
     folder = file.resolve().parent
-    shared = _source(top["source"], folder) if "source" in top else None
+    shared = source_of(top["source"], folder) if "source" in top else None
     datasets: dict[str, Dataset] = {}
     for value in top["datasets"].items():
         dataset = _dataset(value, shared, folder)
@@ -98,63 +98,7 @@ def _agent(value: Value, folder: Path) -> AgentConfig:
     )
 
 
-def _source(value: Value, folder: Path) -> SqlSource | FileSource:
-    if "url" in value.entries():
-        found = value.members(
-            "url", "page_size", "statement_timeout", "max_rows_per_second", "allow_writable"
-        )
-        return SqlSource(
-            _database_url(found["url"].text(empty=False), folder),
-            page_size=found["page_size"].integer(1, 100_000) if "page_size" in found else 1000,
-            statement_timeout=found["statement_timeout"].integer(1, 86_400)
-            if "statement_timeout" in found
-            else 60,
-            max_rows_per_second=found["max_rows_per_second"].integer(0, 10**7)
-            if "max_rows_per_second" in found
-            else 0,
-            allow_writable=found["allow_writable"].flag() if "allow_writable" in found else False,
-        )
-    found = value.members(
-        "file", "format", "encoding", "delimiter", "columns", "end", required=("file", "format")
-    )
-    kind = found["format"].choice("csv", "dbf")
-    delimiter = found["delimiter"].text().replace("\\t", "\t") if "delimiter" in found else ","
-    if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise found["delimiter"].fault(
-            "bad_delimiter", "分隔符应为一个字符。", "The delimiter is one character."
-        )
-    return FileSource(
-        folder / found["file"].text(empty=False),
-        "csv" if kind == "csv" else "dbf",
-        encoding=_encoding(found["encoding"]) if "encoding" in found else "gb18030",
-        delimiter=delimiter,
-        columns=found["columns"].texts() if "columns" in found else None,
-        end=found["end"].text(empty=False) if "end" in found else None,
-    )
-
-
-def _database_url(url: str, folder: Path) -> str:
-    """SQLite paths count from the configuration's folder, like every other path in it."""
-    scheme, found, rest = url.partition(":///")
-    if found and scheme.split("+")[0] == "sqlite" and rest and not rest.startswith("/"):
-        return f"{scheme}:///{(folder / rest).as_posix()}"
-    return url
-
-
-def _encoding(value: Value) -> str:
-    found = value.text().lower()
-    if found in _LOSSY_ENCODINGS:
-        raise value.fault(
-            "lossy_encoding",
-            f"“{found}” 缺字（如 䶮、㑇），不能使用。",
-            f'"{found}" lacks characters that occur in names.',
-            "请写 gb18030，它包含前者的全部内容。",
-            "Write gb18030: it reads everything that one reads.",
-        )
-    return value.choice(*ENCODINGS)
-
-
-def _dataset(value: Value, shared: SqlSource | FileSource | None, folder: Path) -> Dataset:
+def _dataset(value: Value, shared: AnySource | None, folder: Path) -> Dataset:
     found = value.members(
         "id",
         "type",
@@ -170,7 +114,7 @@ def _dataset(value: Value, shared: SqlSource | FileSource | None, folder: Path) 
         "cursor",
         required=("id", "type", "key", "holders", "claims"),
     )
-    source = _source(found["source"], folder) if "source" in found else shared
+    source = source_of(found["source"], folder) if "source" in found else shared
     if source is None:
         raise value.fault(
             "no_source", "没有数据源。", "There is no source.", "请在顶层或此处写 source:。", "Add source:."
@@ -291,7 +235,7 @@ def _field(value: Value, *, kind: str = "text", required: bool = False, inside: 
         null_values=found["null_values"].texts() if "null_values" in found else (),
         no_end=found["no_end"].texts() if "no_end" in found else (),
         scale=found["scale"].integer(0, 12) if "scale" in found else 2,
-        bytes_as=_encoding(found["bytes_as"]) if "bytes_as" in found else None,
+        bytes_as=encoding_of(found["bytes_as"]) if "bytes_as" in found else None,
         separator=found["separator"].text(empty=True) if "separator" in found else "|",
         field_separator=found["field_separator"].text(empty=True) if "field_separator" in found else ":",
         fields={name: _field(item, inside=True) for name, item in found["fields"].entries().items()}

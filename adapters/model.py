@@ -106,14 +106,45 @@ class SqlSource:
 @dataclass(frozen=True, slots=True)
 class FileSource:
     """A snapshot file. `end` is the first cell of a closing line; without it a CSV counts as whole when its
-    last line has a line end. `columns` names the columns of a CSV without a header line."""
+    last line has a line end. `columns` names the columns of a table without a header line. `fields` are the (name,
+    width in bytes) of fixed-width lines: no name is passed over, no width is the rest of the line."""
 
     path: Path
-    format: Literal["csv", "dbf"]
+    format: Literal["csv", "dbf", "excel", "fixed"]
     encoding: str = "gb18030"
     delimiter: str = ","
     columns: tuple[str, ...] | None = None
     end: str | None = None
+    sheet: str | None = None
+    header_row: int = 1
+    fields: tuple[tuple[str, int | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSource:
+    """A service that gives rows in pages. `headers` and `body` may hold credentials: they are never shown.
+
+    JSON: `rows`, `total` and `following` are paths (a.b.c). SOAP: they are names of elements. `page` and `size` are the
+    names of query parameters; a `body` has the places {page} and {size} instead.
+    """
+
+    url: str = field(repr=False)
+    kind: Literal["json", "soap"]
+    rows: str = ""
+    total: str | None = None
+    following: str | None = None
+    page: str = "page"
+    size: str | None = None
+    page_size: int = 500
+    first: int = 1
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: str | None = field(default=None, repr=False)
+    action: str = ""
+    inside: str | None = None
+    timeout: int = 60
+
+
+AnySource = SqlSource | FileSource | HttpSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +153,7 @@ class Dataset:
 
     id: str
     type: str
-    source: SqlSource | FileSource
+    source: AnySource
     key: tuple[str, ...]
     holders: tuple[HolderRule, ...]
     claims: Mapping[str, Field]

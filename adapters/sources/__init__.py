@@ -4,9 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from adapters.mapping import columns_of, raw_columns_of
-from adapters.model import Dataset, SqlSource
+from adapters.model import Dataset, HttpSource, SqlSource
 from adapters.source import Source, SourceFault
+from adapters.sources.excel import ExcelRows
 from adapters.sources.files import CsvRows, DbfRows
+from adapters.sources.fixed import FixedRows
+from adapters.sources.pages import PagedRows
+from adapters.sources.rest import Json
+from adapters.sources.soap import Soap
 from adapters.sources.sql import SqlRows
 
 
@@ -17,16 +22,7 @@ def open_source(dataset: Dataset, scratch: Path, *, since: Any = None) -> Source
 
     Raises `SourceFault`; `source.missing_column` when a column that the mapping reads is not there.
     """
-    source: Source
-    if isinstance(dataset.source, SqlSource):
-        after = None if since is None or dataset.cursor is None else (dataset.cursor.column, since)
-        source = SqlRows(
-            dataset.source, dataset.query or "", dataset.key, raw_columns_of(dataset), since=after
-        )
-    elif dataset.source.format == "csv":
-        source = CsvRows(dataset.source, dataset.key, scratch)
-    else:
-        source = DbfRows(dataset.source, dataset.key, scratch)
+    source = _opened(dataset, scratch, since)
     missing = [column for column in columns_of(dataset) if column not in source.columns]
     if missing:
         source.close()
@@ -39,3 +35,21 @@ def open_source(dataset: Dataset, scratch: Path, *, since: Any = None) -> Source
             next_en="Compare the configuration's from: with the source.",
         )
     return source
+
+
+def _opened(dataset: Dataset, scratch: Path, since: Any) -> Source:
+    declared, key = dataset.source, dataset.key
+    if isinstance(declared, SqlSource):
+        after = None if since is None or dataset.cursor is None else (dataset.cursor.column, since)
+        return SqlRows(declared, dataset.query or "", key, raw_columns_of(dataset), since=after)
+    if isinstance(declared, HttpSource):
+        return PagedRows(declared, key, scratch, Json() if declared.kind == "json" else Soap())
+    match declared.format:
+        case "csv":
+            return CsvRows(declared, key, scratch)
+        case "dbf":
+            return DbfRows(declared, key, scratch)
+        case "excel":
+            return ExcelRows(declared, key, scratch)
+        case "fixed":
+            return FixedRows(declared, key, scratch)

@@ -21,12 +21,12 @@ class CsvRows:
         self._key = key
         self._scratch = scratch
         self._staging: Staging | None = None
-        self._before = _stat(source.path)
+        self._before = stat_of(source.path)
         with self._open() as stream:
             try:
                 header = source.columns or tuple(next(csv.reader(stream, delimiter=source.delimiter), ()))
             except (csv.Error, UnicodeError) as fault:
-                raise _broken(source.path) from fault
+                raise unreadable(source.path) from fault
         self.columns = tuple(name.strip() for name in header)
         self.kinds: dict[str, str] = {}  # everything is text
         if not self.columns or len(set(self.columns)) != len(self.columns) or "" in self.columns:
@@ -56,7 +56,7 @@ class CsvRows:
         for _ in range(misshapen):
             yield Unreadable(None, "row_shape")
         yield from self._staging.ordered()
-        self.complete = ended and misshapen == 0 and _stat(self._source.path) == self._before
+        self.complete = ended and misshapen == 0 and stat_of(self._source.path) == self._before
 
     def _stage(self, staging: Staging) -> tuple[int, bool]:
         misshapen, ended = 0, False
@@ -77,9 +77,9 @@ class CsvRows:
                     else:
                         misshapen += 1
         except (csv.Error, UnicodeError, OSError) as fault:
-            raise _broken(self._source.path) from fault
+            raise unreadable(self._source.path) from fault
         if self._source.end is None:
-            ended = _ends_with_newline(self._source.path)
+            ended = ends_with_newline(self._source.path)
         return misshapen, ended
 
     def _open(self) -> Any:
@@ -89,7 +89,7 @@ class CsvRows:
                 encoding=self._source.encoding, errors="surrogateescape", newline=""
             )
         except OSError as fault:
-            raise _broken(self._source.path) from fault
+            raise unreadable(self._source.path) from fault
 
 
 class DbfRows:
@@ -97,7 +97,7 @@ class DbfRows:
 
     def __init__(self, source: FileSource, key: tuple[str, ...], scratch: Path) -> None:
         self.complete = False
-        self._before = _stat(source.path)
+        self._before = stat_of(source.path)
         self._path = source.path
         self._table = Table(source.path, source.encoding)
         self._key = key
@@ -123,7 +123,7 @@ class DbfRows:
         for record in self._table.read():
             self._staging.add(record)
         yield from self._staging.ordered()
-        self.complete = self._table.whole and _stat(self._path) == self._before
+        self.complete = self._table.whole and stat_of(self._path) == self._before
 
 
 def _counted(cells: list[str], rows: int) -> bool:
@@ -132,7 +132,8 @@ def _counted(cells: list[str], rows: int) -> bool:
     return not said or said == str(rows)
 
 
-def _ends_with_newline(path: Path) -> bool:
+def ends_with_newline(path: Path) -> bool:
+    """Whether the last line was written to its end."""
     with path.open("rb") as stream:
         stream.seek(0, os.SEEK_END)
         if stream.tell() < 2:
@@ -141,15 +142,17 @@ def _ends_with_newline(path: Path) -> bool:
         return b"\n" in stream.read(2)  # UTF-16 ends in two bytes
 
 
-def _stat(path: Path) -> tuple[int, int, int]:
+def stat_of(path: Path) -> tuple[int, int, int]:
+    """What must not change while a file is read. Raises SourceFault `source.file`."""
     try:
         found = path.stat()
     except OSError as fault:
-        raise _broken(path) from fault
+        raise unreadable(path) from fault
     return found.st_size, found.st_mtime_ns, found.st_ino
 
 
-def _broken(path: Path) -> SourceFault:
+def unreadable(path: Path) -> SourceFault:
+    """The refusal of a file; the caller raises it."""
     return SourceFault(
         "source.file",
         f"文件 {path.name} 读不了或中途损坏。",

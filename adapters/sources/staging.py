@@ -5,6 +5,7 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -64,13 +65,33 @@ def _plain(cell: Any) -> Any:
         return ["b", base64.b64encode(cell).decode()]
     if isinstance(cell, float):
         return ["f", cell.hex()]
-    return ["d", str(cell)]
+    if isinstance(cell, datetime):
+        return ["t", cell.isoformat()]
+    if isinstance(cell, date):
+        return ["e", cell.isoformat()]
+    if isinstance(cell, list):
+        return ["l", [_plain(part) for part in cell]]
+    if isinstance(cell, dict):
+        return ["m", {name: _plain(part) for name, part in cell.items()}]
+    return ["d", str(cell)] if isinstance(cell, Decimal | int) else str(cell)
 
 
 def _restored(cell: Any) -> Any:
     if not isinstance(cell, list):
         return cell
-    kind, text = cell
-    if kind == "b":
-        return base64.b64decode(text)
-    return float.fromhex(text) if kind == "f" else Decimal(text)
+    kind, said = cell
+    match kind:
+        case "b":
+            return base64.b64decode(said)
+        case "f":
+            return float.fromhex(said)
+        case "t":
+            return datetime.fromisoformat(said)
+        case "e":
+            return date.fromisoformat(said)
+        case "l":
+            return [_restored(part) for part in said]
+        case "m":
+            return {name: _restored(part) for name, part in said.items()}
+        case _:
+            return Decimal(said)
