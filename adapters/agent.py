@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from adapters import config as configuration
-from adapters import drift
+from adapters import doctor as doctoring
+from adapters import drift, mending
 from adapters import orders as ordering
 from adapters import preview as previewing
 from adapters import quarantine as quarantining
@@ -22,7 +23,8 @@ from adapters.client import HubClient
 from adapters.desk import Desk
 from adapters.enrolment import PURPOSES, Enrolment
 from adapters.mapping import columns_of
-from adapters.model import Config, Dataset
+from adapters.mending import Mended
+from adapters.model import Check, Config, Dataset
 from adapters.orders import OrderReport
 from adapters.preview import PreviewRow
 from adapters.sign import ref_of
@@ -43,16 +45,6 @@ if TYPE_CHECKING:
 
 REF_SECRET = "ref"
 ALARM = timedelta(hours=48)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at. `ok` False stops a sync; `zh` and `en` say what was found."""
-
-    name: str
-    ok: bool
-    zh: str
-    en: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +159,10 @@ class Agent:
             )  # fmt: skip
         return found
 
+    def doctor(self) -> list[Check]:
+        """`check`, and everything around it: files, clock, hub, disk, what waits. Changes nothing."""
+        return doctoring.examine(self)
+
     # --- every day ---
 
     def preview(self, rows: int = 5, *, dataset: str | None = None) -> list[PreviewRow]:
@@ -186,6 +182,17 @@ class Agent:
         """What a whole sync would do, in counts: nothing is signed, written or sent."""
         return [surveying.survey(self.desk, one) for one in self._datasets(dataset)]
 
+    def export(self, dataset: str, path: Path) -> int:
+        """Write the quarantined rows of a dataset to a workbook; see `adapters.mending`."""
+        [one] = self._datasets(dataset)
+        return mending.export(self.desk, one, path)
+
+    def mend(self, dataset: str, path: Path, *, officer: str) -> Mended:
+        """Take in a workbook that staff mended; see `adapters.mending`."""
+        [one] = self._datasets(dataset)
+        with self.state.alone():
+            return mending.feed(self.desk, one, path, officer=officer)
+
     def work_orders(self) -> list[OrderReport]:
         """Sign the files that officers handed in at the hub; see `adapters.orders`."""
         return ordering.work_orders(self.desk, self.config)
@@ -204,6 +211,15 @@ class Agent:
         entry = self._entry(dataset, key)
         syncing.revoke(self.desk, entry, reason)
         return entry.certificate_id
+
+    def standing_for(self, dataset: str, key: str) -> str:
+        """The id of the certificate that stands for a source key. Raises NotFound `agent.no_certificate`."""
+        return self._entry(dataset, key).certificate_id
+
+    def waive(self, dataset: str, key: str, *, officer: str) -> int:
+        """An officer says that a row will not be repaired: it stays unsigned. Gives how many reasons it had."""
+        ref = ref_of(self.desk.secret, dataset, tuple(key.split("|")))
+        return quarantining.waive(self.state, dataset, ref, officer)
 
     def status(self) -> Status:
         """How things stand, from the state file alone."""
@@ -299,6 +315,6 @@ class Agent:
 
 def main() -> None:
     """The `yimen-agent` command."""
-    from adapters.command import app
+    from adapters.command import main as command
 
-    app()
+    command()

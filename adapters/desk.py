@@ -31,6 +31,8 @@ class Desk:
     signer: Callable[[], Signer]
     secret: bytes
     clock: Clock
+    progress: Callable[[str, int, int | None], None] | None = None
+    """Told (dataset, rows read, rows in all or None) while a pass reads."""
     _types: dict[str, CertificateType] = field(default_factory=dict)
 
     @property

@@ -1,7 +1,7 @@
 """Rows of a source to decisions about their content: mapped and checked, or why not. Knows no state and no hub."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -59,8 +59,30 @@ def judge(
         return (Finding(row.code),)
     mapped = map_row(row, dataset, today=today)
     if not isinstance(mapped, Mapped):
-        return mapped
+        return tuple(_with_pattern(finding, row) for finding in mapped)
     return kind.check(mapped) or mapped
+
+
+def _with_pattern(finding: Finding, row: Row) -> Finding:
+    """A fault with the pattern of its cell: enough to see what is wrong, nothing to recognise anybody by."""
+    if finding.detail or not finding.column:
+        return finding
+    return replace(finding, detail=pattern(row.get(finding.column)))
+
+
+def pattern(cell: Any) -> str:
+    """A value's redacted form: 9 for digits, A for letters, 汉 for Chinese, everything else as it stands."""
+    if cell is None or isinstance(cell, bytes | bytearray | memoryview):
+        return ""
+    return "".join(_class(char) for char in str(cell)[:40])
+
+
+def _class(char: str) -> str:
+    if char.isascii():
+        return "9" if char.isdigit() else "A" if char.isalpha() else char
+    if 0xDC80 <= ord(char) <= 0xDCFF:
+        return "."  # a byte that could not be decoded
+    return "汉" if char.isalpha() else char if not char.isdigit() else "9"
 
 
 def by_key(

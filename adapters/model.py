@@ -166,6 +166,16 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. `ok` False stops a sync; `zh` and `en` say what was found."""
+
+    name: str
+    ok: bool
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True, slots=True)
 class AgentConfig:
     """Who this agent is and where it keeps its state and keys."""
 

@@ -6,6 +6,37 @@ from dataclasses import dataclass
 from adapters.findings import Finding
 from adapters.state import State
 
+ADVICE: dict[str, tuple[str, str]] = {
+    "few_rows": (
+        "先查数据源：表被清空、只导出一部分、或权限变了？",
+        "Look at the source: emptied, half exported, or a permission lost?",
+    ),
+    "mass_revocation": (
+        "核对消失的主键确应撤销，再放行。",
+        "Make sure that the keys that are gone should be revoked, then release.",
+    ),
+    "quarantine_share": (
+        "坏行太多，多半是编码或格式变了：yimen-agent quarantine。",
+        "Too many bad rows: see yimen-agent quarantine.",
+    ),
+    "mapping_changed": (
+        "配置改了，会换发这么多张；确认后放行。",
+        "The mapping changed and would supersede so many: confirm, then release.",
+    ),
+    "mass_change": (
+        "一次变了这么多行：是真的更正，还是换了一张表？确认后放行。",
+        "So many rows changed at once: corrections, or another table? Confirm, then release.",
+    ),
+    "strangers": (
+        "主键几乎都不认识：多半换了表或主键列；没有签发任何行。",
+        "Nearly all keys are unknown: another table or key column? Nothing was signed.",
+    ),
+    "column_retyped": (
+        "列类型变了：核对映射后放行。",
+        "A column has another type: check the mapping, then release.",
+    ),
+}
+"""Reason of a hold -> what to do, in Chinese and English."""
 UNKEYED = ""
 """The ref under which rows without a usable key are counted together."""
 

@@ -22,6 +22,7 @@ from adapters.desk import Desk
 from adapters.findings import Finding
 from adapters.judge import Judged, judged
 from adapters.mapping import Mapped, rules_of
+from adapters.mending import mended
 from adapters.model import Dataset
 from adapters.sign import issuer_url, ref_of, sign_certificate
 from adapters.source import Source
@@ -117,12 +118,16 @@ class Pass:
 
     def _read(self, source: Source, *, whole: bool, mark: Watermark | None) -> bool:
         """Every row to a decision. True when the dataset was stopped: too many bad rows, or another table."""
-        rows = judged(source.rows(), self.dataset, self.kind, today=self.today)
+        found = mended(self.desk.state, self.dataset, source.rows())
+        rows = judged(found, self.dataset, self.kind, today=self.today)
         first = list(islice(rows, breaker.FIRST))
         if whole and self._strangers(first):
             return True
+        total = source.count() if self.desk.progress else None
         for one in chain(first, rows):
             self.counts["read"] += one.rows
+            if self.desk.progress and self.counts["read"] % 100 == 0:
+                self.desk.progress(self.dataset.id, self.counts["read"], total)
             if mark is not None and one.cursor is not None:
                 mark.see(one.cursor)
             if one.key is None:

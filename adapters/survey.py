@@ -9,6 +9,7 @@ from adapters import breaker, drift
 from adapters.desk import Desk
 from adapters.drift import Drift
 from adapters.judge import judged
+from adapters.mending import mended
 from adapters.model import Dataset
 from adapters.sign import ref_of
 from adapters.sources import open_source
@@ -40,7 +41,7 @@ def survey(desk: Desk, dataset: Dataset) -> Survey:
     source = open_source(dataset, desk.me.state.parent)
     try:
         different = drift.look(state, dataset, source)
-        groups = judged(source.rows(), dataset, kind, today=desk.today)
+        groups = judged(mended(state, dataset, source.rows()), dataset, kind, today=desk.today)
         first = list(islice(groups, breaker.FIRST))
         known = standing = 0
         for place, one in enumerate(chain(first, groups)):

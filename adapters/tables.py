@@ -38,6 +38,9 @@ create table if not exists held (
     rows integer not null, total integer not null, made text not null,
     state text not null default 'open' check (state in ('open', 'released', 'discarded')),
     officer text not null default '');
+create table if not exists mended (
+    dataset text not null, key text not null, source_column text not null, was text not null, value text not null,
+    officer text not null, made text not null, primary key (dataset, key, source_column)) without rowid;
 create table if not exists unprinted (
     certificate_id text primary key, dataset text not null, sd_jwt text not null) without rowid;
 create table if not exists type_document (

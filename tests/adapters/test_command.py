@@ -1,12 +1,17 @@
 """`yimen-agent` for a person at a shell: it says what to do next, shows nothing personal, and never a traceback."""
 
+import datetime
+import json
 import re
 from pathlib import Path
 
+import openpyxl
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
-from adapters import config, quarantine
+from adapters import config, quarantine, yamltree
 from adapters.agent import Agent
 from adapters.command import CODE, PASSPHRASE, app
 from hub.errors import HubError
@@ -19,6 +24,12 @@ def run(*arguments: str, code: int = 0) -> str:
     assert found.exit_code == code, (found.output, found.exception)
     assert "Traceback" not in found.output
     return found.output + (found.stderr if found.stderr not in found.output else "")
+
+
+def told_as_json(*arguments: str, code: int = 0):
+    """The JSON that a command prints; the hub of the test logs into the same stream."""
+    lines = run(*arguments, "--json", code=code).splitlines()
+    return json.loads("\n".join(line for line in lines if not re.match(r"\d{4}-\d\d-\d\d ", line)))
 
 
 def test_the_sample_is_a_configuration(tmp_path):
@@ -37,7 +48,7 @@ def test_a_mistake_is_told_with_line_and_remedy(tmp_path):
     run("init", "-c", str(path))
     path.write_text(path.read_text().replace("type: degree ", "typ: degree "))
     told = run("check", "-c", str(path), code=1)
-    assert "agent.yaml:18:10:" in told
+    assert "agent.yaml:23:10:" in told
     assert '"type"' in told
 
 
@@ -87,12 +98,13 @@ def test_a_day_at_the_shell(enrolled, legacy, resident):
     assert "30" in run("sync", *at)
     legacy.execute("update xwzs set xm = '张?' where id = 1")
     legacy.execute("delete from xwzs where id > 28")
-    run("sync", *at)
+    run("sync", *at, code=3)  # something waits for a person
     listed = run("quarantine", *at)
     assert "姓名里有 ?" in listed
     assert "✓ 1" in run("quarantine", "--retry", "--officer", "李四", *at)
     assert "degree" in run("status", *at)
     assert "few_rows" in run("held", *at)
+    assert told_as_json("held", *at)[0]["reason"] == "few_rows"
     assert "--officer" in run("held", "--release", "1", *at, code=1)
     assert "✓" in run("held", "--release", "1", "--officer", "李四", *at)
     run("held", "--release", "1", "--officer", "李四", *at, code=1)
@@ -111,7 +123,7 @@ def test_a_source_that_cannot_be_read_is_told_and_fails(enrolled, legacy):
 
 def test_rounds_go_on_by_themselves(enrolled, legacy):
     legacy.execute("delete from xwzs where id > 1")
-    told = run("run", "--rounds", "1", "-c", str(enrolled))
+    told = run("serve", "--rounds", "1", "-c", str(enrolled))
     assert "read 1 · new 1" in told
     assert "✓ 0" in run("faces", "-c", str(enrolled))  # made already
     assert "✓" not in run("orders", "-c", str(enrolled))
@@ -144,3 +156,145 @@ def test_an_interrupted_rotation_is_taken_up_with_the_same_key(enrolled, running
         assert agent.sync().registered == 30
         with pytest.raises(HubError, match=r"agent\.purpose"):
             agent.rotate("anything")
+
+
+def test_every_answer_is_also_there_for_programs(enrolled, legacy):
+    at = ("-c", str(enrolled))
+    seen = told_as_json("sync", "--dry-run", *at)
+    assert (seen[0]["new"], seen[0]["would_hold"]) == (30, [])
+    assert told_as_json("status", *at)["datasets"][0]["current"] == 0
+    assert told_as_json("sync", *at)["registered"] == 30
+    assert told_as_json("reconcile", *at)["unchanged"] == 30
+    assert {one["name"] for one in told_as_json("doctor", *at, code=1)} >= {"clock", "disk", "outbox", "hub"}
+    assert told_as_json("preview", "-n", "1", *at)[0]["claims"]["school"] == "东莞理工学院"
+    legacy.execute("update xwzs set xm = '张?' where id = 1")
+    assert told_as_json("sync", *at)["quarantined"] == 1
+    [row] = told_as_json("quarantine", *at)
+    assert (row["finding"]["code"], row["finding"]["detail"]) == ("lossy_text", "汉?")
+    assert told_as_json("sync", "-d", "nothing", *at, code=1)["error"]["code"] == "agent.no_dataset"
+
+
+def test_dry_runs_change_nothing(enrolled, running_hub, legacy):
+    at = ("--dry-run", "-c", str(enrolled))
+    run("sync", *at)
+    assert running_hub.certificates() == []
+    run("sync", "-c", str(enrolled))
+    legacy.execute("delete from xwzs")
+    assert "mass_revocation" in run("reconcile", *at)
+    run("revoke", "degree", "5", "issued-in-error", *at)
+    run("rotate", "status", *at)
+    run("orders", *at)
+    assert "30" in run("faces", *at)
+    assert running_hub.standing() == ["current/valid"] * 30
+    assert run("held", "-c", str(enrolled)).count("degree") == 0
+
+
+def test_a_hub_that_is_away_is_told_by_its_own_exit_code(enrolled, monkeypatch):
+    monkeypatch.setattr("adapters.client.LONGEST_PAUSE", 0.0)
+    enrolled.write_text(re.sub(r'hub: "[^"]+"', 'hub: "http://127.0.0.1:9"', enrolled.read_text()))
+    assert "hub.unreachable" in run("sync", "-c", str(enrolled), code=75)
+
+
+def test_quarantined_rows_go_out_to_excel_and_come_back_mended(enrolled, running_hub, legacy, tmp_path, resident):
+    at = ("-c", str(enrolled))
+    run("sync", *at)
+    legacy.execute("update xwzs set xm = '张?' where id in (1, 2, 3)")
+    legacy.execute("update xwzs set bydate = '20160230' where id = 4")
+    run("sync", *at)
+    book = tmp_path / "mend.xlsx"
+    assert "4 行" in run("quarantine", "-d", "degree", "--export", str(book), *at)
+    assert book.stat().st_mode & 0o077 == 0
+    sheet = openpyxl.load_workbook(book)
+    table = sheet.active
+    head = [cell.value for cell in table[1]]
+    name, day, number = head.index("xm") + 1, head.index("bydate") + 1, head.index("sfzh") + 1
+    by_key = {table.cell(line, 2).value: line for line in range(2, 6)}
+    assert table.cell(by_key['["1"]'], number).value == resident(1)  # 18 digits, whole
+    table.cell(by_key['["1"]'], name).value = "张䶮"
+    table.cell(by_key['["2"]'], name).value = "=张㑇"  # somebody's slip: no formula, but no name either
+    table.cell(by_key['["3"]'], name).value = "张三"
+    table.cell(by_key['["4"]'], day).value = datetime.date(2016, 2, 29)  # Excel makes dates of what is typed
+    sheet.save(book)
+    legacy.execute("update xwzs set xm = '张叁' where id = 3")  # mended at the source meanwhile
+    assert "--officer" in run("quarantine", "-d", "degree", "--mend", str(book), *at, code=1)
+    told = run("quarantine", "-d", "degree", "--mend", str(book), "--officer", "李四", *at)
+    assert '✗ ["3"]' in told
+    assert "采用 taken 3" in told
+    before = len(running_hub.certificates())
+    run("sync", *at)
+    assert len(running_hub.certificates()) == before + 3  # 1, 3 (by the source) and 4
+    with Agent.load(enrolled, passphrase="agent-passphrase-1") as agent:
+        assert {one.key for one in quarantine.listed(agent.state)} == {'["2"]'}
+        assert agent.sync().unchanged == 29  # the corrections go on counting
+        legacy.execute("update xwzs set xm = '张彦' where id = 1")  # now the source itself says something else
+        assert agent.sync().superseded == 1
+    wrong = ("--mend", str(enrolled), "--officer", "李四")
+    assert "agent.workbook" in run("quarantine", "-d", "degree", *wrong, *at, code=1)
+
+
+def test_the_published_schema_says_what_the_reader_accepts(monkeypatch, tmp_path):
+    schema = json.loads(run("schema"))
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    files = [*Path(config.__file__).parent.rglob("*.yaml")]
+    assert len(files) > 10
+    known: dict[str, set[str]] = {}
+    members = yamltree.Value.members
+
+    def record(self, *names, required=()):
+        known.setdefault(re.sub(r"\[\d+\]|(claims|fields)\.\w+", r"\1", self.path), set()).update(names)
+        return members(self, *names, required=required)
+
+    monkeypatch.setattr(yamltree.Value, "members", record)
+    for file in files:
+        config.load(file, environment={"YIMEN_HUB": "http://hub.test"})
+        assert not [*validator.iter_errors(yaml.safe_load(file.read_text(encoding="utf-8")))], file
+    everything = tmp_path / "all.yaml"
+    everything.write_text(EVERYTHING, encoding="utf-8")
+    config.load(everything)
+    assert not [*validator.iter_errors(yaml.safe_load(EVERYTHING))]
+    defs = schema["$defs"]
+    dataset = defs["dataset"]["properties"]
+    places = {
+        "": schema, "agent": schema["properties"]["agent"], "datasets": defs["dataset"],
+        "datasets.holders": dataset["holders"]["items"], "datasets.valid": dataset["valid"],
+        "datasets.cursor": dataset["cursor"], "datasets.reconcile": dataset["reconcile"],
+        "datasets.reconcile.max_revoke": dataset["reconcile"]["properties"]["max_revoke"],
+        "datasets.number": defs["field"],
+    }  # fmt: skip
+    for place, described in places.items():
+        assert known[place] == set(described["properties"]), place
+    offered = set().union(*(one["properties"] for one in defs["source"]["oneOf"]))
+    assert known["source"] | known["datasets.source"] == offered
+    assert [*validator.iter_errors({"agent": {"department": "dg-x", "hub": "h", "typ": 1}, "datasets": []})]
+
+
+EVERYTHING = """\
+agent: {department: dg-degree, hub: "http://hub.test"}
+source: {file: a.txt, format: fixed, fields: [{name: XH, width: 3}, {name: XM}]}
+max_order_rows: 10
+datasets:
+  - id: one
+    type: degree
+    source: {url: "sqlite:///x.db"}
+    query: select 1
+    key: [id]
+    cursor: {column: gx, lag: 15m, timezone: Asia/Shanghai}
+    reconcile: {every: 12h, max_revoke: {count: 1, percent: 1}}
+    holders: [{role: owner, name: {from: a}, id_type: {const: "111"}, id_no: {from: b}}]
+    claims: {list: {from: c, type: list, fields: {a: {type: text}}}}
+    number: {from: n}
+    valid: {from: {from: d, type: date}}
+  - id: two
+    type: degree
+    source: {rest: "https://x.test/rows", rows: data, total: total}
+    key: [id]
+    holders: [{role: owner, name: {from: a}, id_type: {const: "111"}, id_no: {from: b}}]
+    claims: {}
+  - id: three
+    type: degree
+    source: {soap: "https://x.test/ws", rows: row, body: "<a>{page}</a>"}
+    key: [id]
+    holders: [{role: owner, name: {from: a}, id_type: {const: "111"}, id_no: {from: b}}]
+    claims: {}
+"""
