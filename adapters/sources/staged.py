@@ -1,5 +1,6 @@
 """What sources share that hand over rows in an order of their own: staged on disk, given back in key order."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from adapters.source import Row, Unreadable
 from adapters.sources.staging import Staging
 
 
-class StagedRows:
+class StagedRows(ABC):
     """See `adapters.source.Source`. Who makes one sets `columns` and writes `_fill`."""
 
     def __init__(self, key: tuple[str, ...], scratch: Path) -> None:
@@ -39,9 +40,9 @@ class StagedRows:
         yield from self._staging.ordered()
         self.complete = whole and misshapen == 0
 
+    @abstractmethod
     def _fill(self, staging: Staging) -> tuple[int, bool]:
         """Stage every row. Gives how many had another shape, and whether the end was seen."""
-        raise NotImplementedError
 
     def _shaped(self, cells: dict[str, Any]) -> dict[str, Any]:
         """The row with every known column: one that a row leaves out is empty there."""
