@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from hub.actor import ActorKind
 from hub.cases.model import (
+    CaseOutcome,
     CaseState,
     case_scores,
     cases,
@@ -104,7 +105,8 @@ async def close(tx: Tx, found: Ranking) -> Ranking:
         .where(
             cases.c.item_code == found.item_code,
             cases.c.department == found.department,
-            cases.c.state == CaseState.SCORED,
+            cases.c.state.in_((CaseState.SCORED, CaseState.DECIDED)),
+            sa.or_(cases.c.outcome.is_(None), cases.c.outcome == CaseOutcome.PASSED),
             case_scores.c.scheme == found.scheme,
             case_scores.c.scheme_version == found.scheme_version,
             case_scores.c.as_of.is_not(

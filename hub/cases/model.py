@@ -8,12 +8,39 @@ from hub.store.base import Instant, Json, key_columns, metadata
 
 
 class CaseState(StrEnum):
-    """One final state."""
+    """Where a case stands on its way. How it ended is its `CaseOutcome`, given once."""
 
     OPEN = "open"
     GATHERED = "gathered"
+    ACCEPTED = "accepted"
+    DECIDED = "decided"
     SCORED = "scored"
     CLOSED = "closed"
+
+
+class CaseOutcome(StrEnum):
+    """The one final state of a case."""
+
+    PASSED = "passed"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+
+
+class StepState(StrEnum):
+    """One department's part: its clock runs, stands still while the applicant mends something, or has ended."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    DECIDED = "decided"
+
+
+class MaterialState(StrEnum):
+    """What became of something that the applicant uploaded. Mend: another upload takes its place."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    MEND = "mend"
+    REFUSED = "refused"
 
 
 cases = sa.Table(
@@ -30,6 +57,11 @@ cases = sa.Table(
     sa.Column("state", sa.String(12), nullable=False),
     sa.Column("opened_at", Instant, nullable=False),
     sa.Column("closed_at", Instant),
+    sa.Column("hall", sa.String(32), comment="where it was accepted; null: online, or by its own department"),
+    sa.Column("outcome", sa.String(12), comment="the one final state; null until then"),
+    sa.Column("steps_open", sa.Integer, nullable=False, server_default="0", comment="parts not decided yet"),
+    sa.Column("accepted_at", Instant),
+    sa.Column("decided_at", Instant),
     sa.Index("ix_cases_applicant", "applicant"),
     sa.Index("ix_cases_department", "department", "opened_at"),
 )
@@ -199,4 +231,148 @@ visits = sa.Table(
     sa.Column("ended_at", Instant),
     sa.Index("ix_visits_subject", "bucket", "subject_id"),
     sa.Index("ix_visits_slot", "slot_id"),
+)
+
+case_evidence = sa.Table(
+    "case_evidence",
+    metadata,
+    # What one consent gathered: of each type the answer of the last look, as the issuer signed it.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), nullable=False),
+    sa.Column("type_code", sa.String(48), nullable=False),
+    sa.Column("certificate", sa.String(43), index=True, comment="public id: who relied on it, seen from the other end"),
+    sa.Column("grant_public_id", sa.String(43), nullable=False, comment="once withdrawn, this is silent"),
+    sa.Column("access", sa.String(43), nullable=False, comment="the record of this look"),
+    sa.Column("leaf_hash", sa.LargeBinary, nullable=False, comment="of that record"),
+    sa.Column("outcome", sa.String(12), nullable=False),
+    sa.Column("reason", sa.String(64), nullable=False),
+    sa.Column("issuer", sa.String(32)),
+    sa.Column("checks", Json, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, comment="the SD-JWT with what was granted, sealed for the applicant"),
+    sa.Column("gathered_at", Instant, nullable=False),
+    sa.Column("replaced_by", sa.Uuid, comment="a later look at the same type"),
+    sa.Index("ix_case_evidence_case", "case_id", "type_code"),
+)
+
+case_steps = sa.Table(
+    "case_steps",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), nullable=False),
+    sa.Column("code", sa.String(48), nullable=False),
+    sa.Column("department", sa.String(32), nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("days", sa.Integer, nullable=False, comment="the legal clock, in working days"),
+    sa.Column("days_unconfirmed", sa.Boolean, nullable=False),
+    sa.Column("calendar", sa.String(48), nullable=False),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("decided_at", Instant),
+    sa.Column("decided_by", sa.String(96)),
+    sa.Column("passed", sa.Boolean),
+    sa.Column("reason_code", sa.String(48)),
+    sa.Column("evidence", Json, comment="public ids of the looks and uploads that the decision rests on"),
+    sa.Column("sealed_note", sa.LargeBinary, comment="the officer's words, sealed for the applicant"),
+    sa.Column("leaf_hash", sa.LargeBinary),
+    sa.UniqueConstraint("case_id", "code"),
+    sa.Index("ix_case_steps_department", "department", "state", "started_at"),
+)
+
+step_pauses = sa.Table(
+    "step_pauses",
+    metadata,
+    # 补正: the clock is the applicant's until they have answered.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("step_id", sa.Uuid, sa.ForeignKey("case_steps.id"), nullable=False, index=True),
+    sa.Column("reason_code", sa.String(48), nullable=False),
+    sa.Column("sealed_ask", sa.LargeBinary, nullable=False, comment="what is to be mended, sealed for the applicant"),
+    sa.Column("asked_by", sa.String(96), nullable=False),
+    sa.Column("asked_at", Instant, nullable=False),
+    sa.Column("answered_at", Instant),
+)
+
+case_lacking = sa.Table(
+    "case_lacking",
+    metadata,
+    # 容缺受理: accepted although these are still to come.
+    sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), primary_key=True),
+    sa.Column("material", sa.String(64), primary_key=True),
+    sa.Column("promised_by", sa.Date, nullable=False),
+    sa.Column("fulfilled_at", Instant),
+)
+
+materials = sa.Table(
+    "materials",
+    metadata,
+    # Brought once: found again by person and material, whatever the case, until it expires.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("public_id", sa.String(43), nullable=False, unique=True),
+    sa.Column("subject_id", sa.Uuid, nullable=False),
+    sa.Column("material", sa.String(64), nullable=False),
+    sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), nullable=False, index=True, comment="first brought for"),
+    sa.Column("kind", sa.String(8), nullable=False, comment="pdf or image, as the limited child process read it"),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("sha256", sa.LargeBinary, nullable=False, comment="of the file"),
+    sa.Column("blob", sa.String(80), nullable=False),
+    sa.Column("blob_sha256", sa.LargeBinary, nullable=False, comment="of the sealed bytes"),
+    sa.Column("level", sa.String(1), nullable=False, comment="C: uploaded; B: a clerk compared the original"),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("reason_code", sa.String(48)),
+    sa.Column("sealed_note", sa.LargeBinary),
+    sa.Column("uploaded_at", Instant, nullable=False),
+    sa.Column("reviewed_at", Instant),
+    sa.Column("reviewed_by", sa.String(96)),
+    sa.Column("compared_at", Instant),
+    sa.Column("compared_by", sa.String(96)),
+    sa.Column("expires_on", sa.Date, nullable=False),
+    sa.Column("replaced_by", sa.Uuid),
+    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
+    sa.Index("ix_materials_subject", "subject_id", "material"),
+)
+
+hall_officers = sa.Table(
+    "hall_officers",
+    metadata,
+    sa.Column("officer_id", sa.Uuid, sa.ForeignKey("officers.id"), primary_key=True),
+    sa.Column("hall", sa.String(32), primary_key=True),
+)
+
+handovers = sa.Table(
+    "handovers",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("receipt", sa.String(22), nullable=False, unique=True),
+    sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), nullable=False, index=True),
+    sa.Column("hall", sa.String(32), nullable=False),
+    sa.Column("department", sa.String(32), nullable=False),
+    sa.Column("sent_by", sa.String(96), nullable=False),
+    sa.Column("sent_at", Instant, nullable=False),
+    sa.Column("received_by", sa.String(96)),
+    sa.Column("received_at", Instant),
+    sa.Index("ix_handovers_department", "department", "received_at"),
+)
+
+case_archives = sa.Table(
+    "case_archives",
+    metadata,
+    sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), primary_key=True),
+    sa.Column("blob", sa.String(80), nullable=False),
+    sa.Column("blob_sha256", sa.LargeBinary, nullable=False, comment="of the sealed bytes"),
+    sa.Column("sha256", sa.LargeBinary, nullable=False, comment="of the package"),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("keep_until", sa.Date, nullable=False),
+    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
+)
+
+case_flags = sa.Table(
+    "case_flags",
+    metadata,
+    # Something that this case relied on is not what it was: somebody has to look again.
+    sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), primary_key=True),
+    sa.Column("certificate", sa.String(43), primary_key=True),
+    sa.Column("event", sa.String(16), nullable=False),
+    sa.Column("raised_at", Instant, nullable=False),
+    sa.Column("cleared_at", Instant),
+    sa.Column("cleared_by", sa.String(96)),
+    sa.Column("conclusion", sa.String(48), comment="reason code of whoever looked again"),
 )

@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from hub.actor import ActorKind
-from hub.cases.model import CaseState, cases
+from hub.cases.model import CaseOutcome, CaseState, cases
 from hub.catalogue.items import ServiceItem, require_complete
 from hub.clock import seconds
 from hub.consent.model import CaseFacts
@@ -33,6 +33,16 @@ class Case:
     state: CaseState
     opened_at: datetime
     closed_at: datetime | None
+    hall: str | None = None
+    outcome: CaseOutcome | None = None
+    accepted_at: datetime | None = None
+    decided_at: datetime | None = None
+
+    @property
+    def in_hand(self) -> bool:
+        """Whether its department still works on it: not closed, not rejected, not withdrawn."""
+        ended = (CaseOutcome.REJECTED, CaseOutcome.WITHDRAWN)
+        return self.state is not CaseState.CLOSED and self.outcome not in ended
 
     def facts(self) -> CaseFacts:
         """What consent and verification must know of it."""
@@ -42,12 +52,17 @@ class Case:
             self.department,
             self.applicant,
             self.beneficiary,
-            self.state is not CaseState.CLOSED,
+            self.in_hand,
         )
 
 
-async def open_case(tx: Tx, *, item: ServiceItem, applicant: UUID, beneficiary: UUID | None = None) -> Case:
+async def open_case(
+    tx: Tx, *, item: ServiceItem, applicant: UUID, beneficiary: UUID | None = None, hall: str | None = None
+) -> Case:
     """Open a case for the applicant: by the citizen, by the handling department, or by a clerk of it.
+
+    `hall`: by a clerk in a hall that accepts this item, whichever department decides it; the door has made sure
+    that the clerk works there (`hub.cases.halls.halls_of`).
 
     Raises Unprocessable `item.not_catalogued` for an item whose materials nobody has catalogued yet.
     """
@@ -57,7 +72,7 @@ async def open_case(tx: Tx, *, item: ServiceItem, applicant: UUID, beneficiary: 
     by_department = actor.kind is ActorKind.DEPARTMENT and actor.department == item.department
     by_clerk = (
         actor.kind is ActorKind.OFFICER
-        and actor.department == item.department
+        and (actor.department == item.department or hall is not None)
         and may(actor.roles, "cases.open")
     )
     if not (by_citizen or by_department or by_clerk):
@@ -77,6 +92,7 @@ async def open_case(tx: Tx, *, item: ServiceItem, applicant: UUID, beneficiary: 
         state=CaseState.OPEN,
         opened_at=tx.now,
         closed_at=None,
+        hall=hall,
     )
     await tx.insert(
         cases,
@@ -91,6 +107,7 @@ async def open_case(tx: Tx, *, item: ServiceItem, applicant: UUID, beneficiary: 
             "opened_by": actor.reference(),
             "state": case.state,
             "opened_at": tx.now,
+            "hall": hall,
         },
     )
     await commit_event(
@@ -157,6 +174,10 @@ def from_row(row: Any) -> Case:
         state=CaseState(row.state),
         opened_at=row.opened_at,
         closed_at=row.closed_at,
+        hall=row.hall,
+        outcome=CaseOutcome(row.outcome) if row.outcome else None,
+        accepted_at=row.accepted_at,
+        decided_at=row.decided_at,
     )
 
 

@@ -64,7 +64,7 @@ async def score_case(
     Raises Unprocessable `score.disclosure_refused` (with its place in the list) for a disclosure that is not
     signed, not registered, no longer standing, or about somebody else.
     """
-    if tx.actor.department != case.department or case.state is CaseState.CLOSED:
+    if tx.actor.department != case.department or not case.in_hand:
         raise _not_yours()
     if len(disclosures) > MAX_DISCLOSURES:
         raise _refused(MAX_DISCLOSURES, "too_many")
@@ -176,7 +176,9 @@ async def _keep(tx: Tx, case: Case, result: Score, evidence: Evidence) -> CaseSc
     document, vault = result.as_json(), tx.vault
     row_id: UUID = uuid7()
     kept = cases.update().where(cases.c.id == case.id, cases.c.state != CaseState.CLOSED)
-    if await tx.run(kept.values(state=CaseState.SCORED)) != 1:
+    undecided = cases.c.state == CaseState.ACCEPTED  # its departments are at work: it stays so
+    state = sa.case((undecided, CaseState.ACCEPTED), else_=CaseState.SCORED)
+    if await tx.run(kept.values(state=state)) != 1:
         raise _not_yours()
     leaf = await commit_event(
         tx,

@@ -5,31 +5,23 @@ session stands where a department's DPoP key stands at the API, and every look n
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
 
 from hub.access.model import Outcome
-from hub.actor import Actor
+from hub.cases.gather import ask, gather, standing
 from hub.cases.open import Case, of_department, open_case, readable
 from hub.cases.score import latest, score_case
 from hub.catalogue.catalogue import listed
-from hub.catalogue.items import ClaimPath, ServiceItem
-from hub.clock import seconds
-from hub.consent import request
-from hub.consent.model import Basis, Grant, GrantState, RequestState
+from hub.consent.model import RequestState
 from hub.consent.of_case import Asked, requests_of
 from hub.errors import Conflict, HubError
-from hub.formats.authorization import AccessToken
-from hub.formats.details import Detail
 from hub.formats.identifiers import normal_id
-from hub.ids import public_token
 from hub.registry import subjects
 from hub.registry.model import SubjectKind
-from hub.verification.model import Ask, Verdict
-from hub.verification.verify import Redemption, verify
+from hub.verification.model import Verdict
 from hub.web.keep import keep, kept
 from hub.web.pages.render import render
 from hub.web.pages.visit import Visit, officer, posted, text
@@ -38,14 +30,6 @@ from hub.web.wallet import office_names
 router = APIRouter(prefix="/counter", include_in_schema=False)
 
 clerk = officer("counter.verify")
-
-SESSION_KEY = "officer-session"
-"""Stands for the key binding of a consent token that never leaves this process."""
-
-ASK_DAYS = 7
-ASK_USES = 3
-"""What a clerk asks for at most, within the caps of the item: a few looks, one week."""
-
 
 @router.get("")
 async def counter_page(visit: Annotated[Visit, Depends(clerk)]) -> Response:
@@ -85,12 +69,12 @@ async def case_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> 
         asked = await requests_of(view, case_id=public_id)
         score = await latest(view, case=case)
         offices = await office_names(view)
-        shown = await kept(view, key=_key(case, asked)) if _standing(asked) else None
-    item, standing = visit.hub.items[case.item_code], _standing(asked)
+        shown = await kept(view, key=_key(case, asked)) if standing(asked) else None
+    item, given = visit.hub.items[case.item_code], standing(asked)
     return render(
         visit, "case.html", case=case, item=item, asked=asked, score=score.document if score else None,
-        offices=offices, types=visit.hub.types, shown=shown, standing=standing,
-        left=min((grant.max_uses - grant.uses for grant in standing), default=0),
+        offices=offices, types=visit.hub.types, shown=shown, standing=given,
+        left=min((grant.max_uses - grant.uses for grant in given), default=0),
         can_score=bool(shown) and item.scheme is not None,
         pending=bool(asked) and asked[0].state is RequestState.PENDING and not asked[0].expired,
         overall=_overall([one["outcome"] for one in shown]) if shown else None,
@@ -103,16 +87,7 @@ async def ask_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> R
     await posted(visit)
     async with visit.hub.tx(visit.actor) as tx:
         case = await readable(tx, public_id)
-        item = visit.hub.items[case.item_code]
-        details = [
-            detail
-            for basis in (Basis.HOLDER, Basis.GUARDIAN)
-            if (detail := _detail(item, case, basis, seconds(tx.now))) is not None
-        ]
-        code = public_token(3).upper().replace("-", "7").replace("_", "8")
-        await request.start(
-            tx, details=details, item=item, case=case.facts(), approver=case.applicant, binding_message=code
-        )
+        await ask(tx, case=case, item=visit.hub.items[case.item_code])
     return RedirectResponse(f"/counter/cases/{public_id}", status_code=303)
 
 
@@ -121,22 +96,11 @@ async def verify_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -
     """Take one use of each grant and answer; the Accesses are durable before anything is shown."""
     await posted(visit)
     hub = visit.hub
-    actor = replace(visit.actor, jkt=SESSION_KEY)
-    async with hub.tx(actor) as tx:
+    async with hub.tx(visit.actor) as tx:
         case = await readable(tx, public_id)
         asked = await requests_of(tx, case_id=public_id)
-        grants = _standing(asked)
-        if not grants:
-            raise Conflict(
-                "counter.no_consent",
-                "申请人还没有同意，或已经收回，不能核验。",
-                "The applicant has not agreed, or has withdrawn: nothing can be verified.",
-                next_zh="请申请人在“待我同意”里决定，或请其出示原件。",
-                next_en="Let the applicant decide on their page, or look at the originals.",
-            )
-        asks = tuple(Ask(code, basis=grant.basis) for grant in grants for code in grant.detail["datatypes"])
-        redemption = Redemption(_as_token(hub.settings.public_url, actor, grants, seconds(tx.now)), asks, case.facts())
-        verdicts = (await verify(tx, [redemption], items=hub.items, types=hub.types))[0]
+        verdicts = await gather(tx, case=case, items=hub.items, types=hub.types, issuer=hub.settings.public_url)
+        grants = standing(asked)
         await keep(tx, key=_key(case, asked), value=[_as_json(verdict) for verdict in verdicts], grant=grants[0].id)
     return RedirectResponse(f"/counter/cases/{public_id}#verdict", status_code=303)
 
@@ -148,7 +112,7 @@ async def score_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) ->
     async with visit.hub.tx(visit.actor) as tx:
         case = await readable(tx, public_id)
         asked = await requests_of(tx, case_id=public_id)
-        shown = await kept(tx, key=_key(case, asked)) if _standing(asked) else None
+        shown = await kept(tx, key=_key(case, asked)) if standing(asked) else None
         scheme = visit.hub.schemes.get(visit.hub.items[case.item_code].scheme or "")
         if shown is None or scheme is None:
             raise Conflict(
@@ -187,59 +151,9 @@ def _number_errors(name: str, id_type: str, number: str) -> list[tuple[str, str,
     return []
 
 
-def _detail(item: ServiceItem, case: Case, basis: Basis, now: int) -> Detail | None:
-    """Everything that the item lets a clerk ask of one person, for one look; None when it asks nothing of them."""
-    about_child = basis is Basis.GUARDIAN
-    if about_child and case.beneficiary is None:
-        return None
-    fields: dict[str, set[ClaimPath]] = {}
-    for material in item.materials:
-        if (material.holder == "child") is about_child:
-            for evidence in material.satisfied_by:
-                fields.setdefault(evidence.type, set()).update(evidence.fields)
-    if not fields:
-        return None
-    return Detail(
-        item_code=item.code,
-        case_id=case.public_id,
-        purpose=sorted(item.caps.purposes)[0],
-        basis=basis,
-        datatypes=tuple(sorted(fields)),
-        fields={code: tuple(sorted(paths, key=repr)) for code, paths in sorted(fields.items())},
-        valid_until=now + min(item.caps.valid_days, ASK_DAYS) * 86_400,
-        max_uses=min(item.caps.max_uses, ASK_USES),
-    )
-
-
-def _standing(asked: Sequence[Asked]) -> list[Grant]:
-    """The grants of the newest approved request, or none once one of them was withdrawn."""
-    for one in asked:
-        if one.state is RequestState.APPROVED:
-            withdrawn = any(grant.state is GrantState.WITHDRAWN for grant in one.grants)
-            return [] if withdrawn else list(one.grants)
-    return []
-
-
 def _key(case: Case, asked: Sequence[Asked]) -> str:
     approved = next((one.public_id for one in asked if one.state is RequestState.APPROVED), "")
     return f"{case.public_id}:{approved}"
-
-
-def _as_token(issuer: str, actor: Actor, grants: Sequence[Grant], now: int) -> AccessToken:
-    """The consent as `verify` takes it, for the department of the signed-in officer."""
-    return AccessToken(
-        issuer=issuer,
-        subject=str(actor.officer_id),
-        audience=issuer,
-        client_id=actor.department or "",
-        jkt=SESSION_KEY,
-        jti=public_token(),
-        iat=now,
-        exp=now + 60,
-        scope=frozenset({"verify"}),
-        authorization_details=tuple(Detail.from_json(grant.detail) for grant in grants),
-        grants=tuple(grant.public_id for grant in grants),
-    )
 
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:

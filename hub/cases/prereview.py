@@ -1,0 +1,109 @@
+"""Online pre-review: will it pass, and if not, why not, before anybody travels. Pure: facts in, findings out.
+
+Nothing is decided here; a department decides. "Will pass" means that every required material is there and every
+condition that can be judged is met.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from hub.access.model import Outcome
+from hub.cases.eligibility import Condition, conditions
+from hub.cases.model import MaterialState
+from hub.cases.scheme import Scheme
+from hub.cases.scoring import Evidence
+from hub.catalogue.items import ServiceItem
+
+How = Literal["verified", "uploaded", "waits", "mend", "refused", "missing", "not_needed"]
+"""Verified by the hub; uploaded and accepted; uploaded and waiting; to be mended; refused; missing; optional."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaterialFinding:
+    """How one material stands. `blocks`: a required one that is neither verified nor uploaded."""
+
+    code: str
+    how: How
+    required: bool
+    type_code: str | None
+    reason: str | None
+
+    @property
+    def blocks(self) -> bool:
+        """Whether acceptance needs a promise for it (容缺)."""
+        return self.required and self.how not in ("verified", "uploaded")
+
+
+@dataclass(frozen=True, slots=True)
+class PreReview:
+    """What was found. `passes` None: not everything is known yet."""
+
+    passes: bool | None
+    materials: tuple[MaterialFinding, ...]
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """The newest upload for a material: its state and why."""
+
+    state: MaterialState
+    reason: str | None
+
+
+def prereview(
+    item: ServiceItem,
+    *,
+    looks: Mapping[str, tuple[Outcome, str]],
+    uploads: Mapping[str, Uploaded],
+    scheme: Scheme | None = None,
+    evidence: Evidence | None = None,
+    as_of: date,
+) -> PreReview:
+    """Judge a case: `looks` are outcome and reason by certificate type, `uploads` by material code.
+
+    Conditions are judged for schemes of one parent (enrolment). Raises those of `conditions`.
+    """
+    found = tuple(_finding(item, n, looks, uploads) for n in range(len(item.materials)))
+    judged: Sequence[Condition] = ()
+    if scheme is not None and scheme.one_parent and evidence is not None:
+        judged = conditions(evidence, as_of=as_of)
+    refused = any(one.required and one.how == "refused" for one in found) or any(
+        c.met is False for c in judged
+    )
+    unknown = any(one.blocks for one in found) or any(c.met is None for c in judged)
+    passes = False if refused else None if unknown else True
+    return PreReview(passes, found, tuple(judged))
+
+
+_UPLOADED: Mapping[MaterialState, How] = {
+    MaterialState.ACCEPTED: "uploaded",
+    MaterialState.PENDING: "waits",
+    MaterialState.MEND: "mend",
+    MaterialState.REFUSED: "refused",
+}
+
+
+def _finding(
+    item: ServiceItem,
+    number: int,
+    looks: Mapping[str, tuple[Outcome, str]],
+    uploads: Mapping[str, Uploaded],
+) -> MaterialFinding:
+    """The best that stands for one material: a verified certificate, else the newest upload, else what a look said."""
+    material = item.materials[number]
+    types = [evidence.type for evidence in material.satisfied_by]
+    for code in types:
+        if code in looks and looks[code][0] is Outcome.ACCEPTED:
+            return MaterialFinding(material.code, "verified", material.required, code, None)
+    if material.code in uploads:
+        upload = uploads[material.code]
+        return MaterialFinding(material.code, _UPLOADED[upload.state], material.required, None, upload.reason)
+    for code in types:
+        if code in looks and looks[code][0] is Outcome.REFUSED:
+            return MaterialFinding(material.code, "refused", material.required, code, looks[code][1])
+    how: How = "missing" if material.required else "not_needed"
+    reason = next((looks[code][1] for code in types if code in looks), None)
+    return MaterialFinding(material.code, how, material.required, None, reason)
