@@ -17,6 +17,9 @@ from hub.web.wallet import children, office_names
 
 router = APIRouter(include_in_schema=False)
 
+FORMS_AT_MOST = 12
+"""With more items than this, only those with a points scheme have their form here; the others a link to theirs."""
+
 
 @router.get("/apply")
 async def apply_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
@@ -30,8 +33,11 @@ async def apply_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
         for one in listed(visit.hub.items)
         if one.complete and one.subject == "natural" and one.department in offices
     ]
+    many = len(items) > FORMS_AT_MOST
+    offered = [item for item in items if item.scheme or not many]
     return render(
-        visit, "apply.html", items=items, all_items=visit.hub.items, cases=mine, offices=offices, family=family,
+        visit, "apply.html", items=offered, others=[item for item in items if item not in offered],
+        all_items=visit.hub.items, cases=mine, offices=offices, family=family,
         for_child={item.code for item in items if any(m.holder == "child" for m in item.materials)},
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from hub.actor import PUBLIC
+from hub.catalogue.search import search
 from hub.certificates import status
 from hub.clock import from_seconds
 from hub.errors import Malformed, NotFound, Unavailable
@@ -34,6 +35,7 @@ SOON = {"Cache-Control": "public, max-age=60"}
 FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 NOT_KEPT = {"Cache-Control": "no-cache"}
 OWN_PURPOSES = ("token", "receipt")
+ITEMS_AT_ONCE = 100
 
 
 @router.get("/v1/types")
@@ -60,6 +62,27 @@ async def type_document(code: str, request: Request) -> Response:
     if kind is None:
         raise NotFound("type.unknown", "没有这个证照类型。", "There is no such certificate type.")
     return _tagged(request, dumps(kind.document), "application/json", SOON)
+
+
+@router.get("/v1/items")
+async def item_list(request: Request) -> Response:
+    """Service items by what people call them (`?q=`) and by class, level, subject, department; 100 at a time.
+
+    `complete: false` means that what the item needs is not catalogued: ask the counter, never "nothing to bring".
+    """
+    given = request.query_params
+    found = search(
+        hub_of(request).items,
+        given.get("q", ""),
+        item_class=given.get("class", ""),
+        level=given.get("level", ""),
+        subject=given.get("subject", ""),
+        department=given.get("department", ""),
+    ).items
+    start = int(given["offset"]) if given.get("offset", "").isdecimal() and len(given["offset"]) < 6 else 0
+    page = [one._asdict() for one in found[start : start + ITEMS_AT_ONCE]]
+    told = {"items": page, "total": len(found), "offset": start, "has_more": start + len(page) < len(found)}
+    return json_answer(dumps(told), headers=SOON)
 
 
 @router.get("/v1/items/{code}")

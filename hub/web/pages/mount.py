@@ -22,6 +22,7 @@ from hub.web import (
     counter,
     desk,
     developers,
+    items,
     login,
     officer,
     rankings,
@@ -41,7 +42,10 @@ log = structlog.get_logger()
 Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 Message = MutableMapping[str, Any]
 
-DOORS = (login, wallet, apply, requests, accesses, verify, counter, desk, rankings, officer, auditor, admin, developers)
+DOORS = (
+    login, wallet, apply, items, requests, accesses, verify, counter, desk, rankings, officer, auditor, admin,
+    developers,
+)  # fmt: skip
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",

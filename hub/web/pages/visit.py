@@ -39,6 +39,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CITIZEN_MENU = (
     ("/wallet", "我的证照", "My certificates"),
     ("/apply", "办事", "Apply"),
+    ("/items", "要带什么", "What to bring"),
     ("/requests", "待我同意", "Waiting for me"),
     ("/accesses", "谁看过我的证照", "Who looked"),
 )
