@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from hub.certificates import indices
 from hub.certificates.content import foreign_type
-from hub.certificates.examine import Application, Examined, Source, Supersession, Terms, try_examine
+from hub.certificates.examine import Application, Examined, Source, Supersession, Terms, examine
 from hub.certificates.model import (
     CertificateState,
     certificate_holders,
@@ -85,7 +85,7 @@ async def register(
     """
     terms = await terms_of(tx, base_url=base_url)
     application = Application(token, source, supersedes)
-    found = (await register_all(tx, [(application, try_examine(token, terms, types))]))[0]
+    found = (await register_all(tx, [(application, examine([token], terms, types)[0])]))[0]
     if isinstance(found, HubError):
         raise found
     return found
@@ -161,8 +161,14 @@ async def _register(tx: Tx, department: str, handed: Sequence[Handed]) -> list[R
         if answers[at] is None and isinstance(found, Examined)
     }
     people = await meet(tx, (number for one in fresh.values() for number, _ in _said(one)))
-    for at, refusal in (await _refusals(tx, department, fresh, people)).items():
-        answers[at] = refusal
+    refused = await _refusals(tx, department, fresh, people)
+    # Somebody may have registered these very rows since we asked for them first: that is why they are refused.
+    late = [source for at in refused if (source := handed[at][0].source) is not None]
+    known = await _replays(tx, department, late) if late else {}
+    for at, refusal in refused.items():
+        source = handed[at][0].source
+        replay = known.get(source[:3]) if source else None
+        answers[at] = refusal if replay is None or source is None else _same(replay, source)
         del fresh[at]
     supersedes = {at: handed[at][0].supersedes for at in fresh}
     replaced = {

@@ -18,6 +18,7 @@ come back as it was (not canonical, not JSON, not ours) rests as the text that i
 import hashlib
 import re
 import zlib
+from binascii import b2a_base64
 
 from hub.errors import Internal
 from hub.formats.disclosures import MAX_BYTES
@@ -27,7 +28,8 @@ PACKED = 0x01
 SALT = 16
 _OURS = re.compile(rb"[\x00-\x02]")
 _DIGEST = re.compile(rb"\x01([0-9a-f]{2})")
-_SALTED = re.compile(rb'\["([A-Za-z0-9_-]{22})",(.*)\]', re.DOTALL)
+_SD, _ELEMENT = b'"_sd"', b'"..."'
+_TO_URL = bytes.maketrans(b"+/", b"-_")
 _DIGEST_TEXT = re.compile(rb'(?<=")[A-Za-z0-9_-]{43}(?=")')
 
 _DICTIONARY = (  # never to be changed: another one is another first byte. What is most frequent stands last.
@@ -79,57 +81,53 @@ def _pack(token: str) -> bytes | None:
     if not encoded or encoded.pop():  # the last `~` ends it; a key binding does not rest
         return None
     header, payload, signature = map(base64url.decode, issuer_jwt.split("."))
-    disclosures = [base64url.decode(text) for text in encoded]
-    if (
-        len(signature) > 255
-        or len(disclosures) > 256
-        or any(map(_OURS.search, (header, payload, *disclosures)))
-    ):
+    parts = [base64url.decode(text) for text in encoded]
+    if len(signature) > 255 or len(parts) > 255 or _OURS.search(b"".join((header, payload, *parts))):
         return None
     places = {_digest(text): b"\x01%02x" % place for place, text in enumerate(encoded)}
-    salts, parts = [], [header, payload, *disclosures]
+
+    def shorter(match: re.Match[bytes]) -> bytes:
+        return places.get(match[0]) or match[0]
+
+    salts = []
     for place, text in enumerate(parts):
-        found = _SALTED.fullmatch(text) if place > 1 else None
-        if found is not None:
-            salts.append(base64url.decode(found[1].decode()))
-            text = b"\x02" + found[2]
-        parts[place] = _DIGEST_TEXT.sub(lambda match: places.get(match[0], match[0]), text)
-    squeeze = zlib.compressobj(9, zlib.DEFLATED, -13, 6, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
-    rest = squeeze.compress(b"\x00".join(parts)) + squeeze.flush()
-    return bytes((PACKED, len(signature))) + signature + bytes((len(salts),)) + b"".join(salts) + rest
+        if text[:2] == b'["' and text[24:26] == b'",' and text[-1:] == b"]":
+            salts.append(base64url.decode(text[2:24].decode()))
+            text = b"\x02" + text[26:-1]
+        parts[place] = _DIGEST_TEXT.sub(shorter, text) if _SD in text or _ELEMENT in text else text
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
+    rest = squeeze.compress(b"\x00".join((header, _DIGEST_TEXT.sub(shorter, payload), *parts))) + squeeze.flush()
+    return b"".join((bytes((PACKED, len(signature))), signature, bytes((len(salts),)), *salts, rest))
 
 
 def _unpack(rested: bytes) -> str:
     at = 2 + rested[1]
-    signature, count = rested[2:at], rested[at]
-    rest = at + 1 + count * SALT
-    salts = [rested[begin : begin + SALT] for begin in range(at + 1, rest, SALT)]
+    signature, salt = rested[2:at], at + 1
+    rest = salt + rested[at] * SALT
     squeezed = zlib.decompressobj(-15, _DICTIONARY)
     header, payload, *parts = squeezed.decompress(rested[rest:], MAX_BYTES).split(b"\x00")
     if not squeezed.eof:
         raise ValueError("cut short")
     for place, part in enumerate(parts):
         if part[:1] == b"\x02":
-            parts[place] = b'["%b",%b]' % (base64url.encode(salts.pop(0)).encode(), part[1:])
-    encoded: dict[int, str] = {}
+            parts[place] = b'["%b",%b]' % (base64url.encode(rested[salt : salt + SALT]).encode(), part[1:])
+            salt += SALT
+    encoded: list[str | None] = [None if b"\x01" in part else base64url.encode(part) for part in parts]
 
-    def whole(text: bytes) -> bytes:
-        """The text with its digests; a disclosure may hold digests of others, never of itself."""
-        return (
-            _DIGEST.sub(lambda match: _digest(disclosure(int(match[1], 16))), text)
-            if b"\x01" in text
-            else text
-        )
+    def digest(match: re.Match[bytes]) -> bytes:
+        return _digest(disclosure(int(match[1], 16)))
 
     def disclosure(place: int) -> str:
-        if place not in encoded:
-            encoded[place] = base64url.encode(whole(parts[place]))
-        return encoded[place]
+        """With the digests in it: a disclosure may hold those of others, never its own."""
+        found = encoded[place]
+        if found is None:
+            found = encoded[place] = base64url.encode(_DIGEST.sub(digest, parts[place]))
+        return found
 
-    segments = (whole(header), whole(payload), signature)
-    told = [".".join(map(base64url.encode, segments)), *map(disclosure, range(len(parts))), ""]
-    return "~".join(told)
+    segments = (header, _DIGEST.sub(digest, payload), signature)
+    return "~".join((".".join(map(base64url.encode, segments)), *map(disclosure, range(len(parts))), ""))
 
 
 def _digest(disclosure: str) -> bytes:
-    return base64url.encode(hashlib.sha256(disclosure.encode()).digest()).encode()
+    found = b2a_base64(hashlib.sha256(disclosure.encode()).digest(), newline=False)
+    return found.translate(_TO_URL, b"=")

@@ -17,6 +17,7 @@ from hub.formats.merkle import leaf_hash
 from hub.formats.tiles import MAX_ENTRY
 from hub.ids import bucket_of
 from hub.ledger.model import bodies, leaves
+from hub.ledger.press import press
 from hub.store.rows import add_rows
 from hub.store.seal import seal
 from hub.store.tx import Tx, View
@@ -91,7 +92,7 @@ async def seal_event(
     """Make a personal event ready, so that a next one can name its commitment; `commit_all` writes it.
 
     1. commit = SHA-256(32 random bytes || JCS(body)); the leaf is JCS {"commit": hex, "v": 1}.
-    2. salt || body is sealed under the person's own key (the hub's when `subject_id` is None), bound to this
+    2. salt || body (pressed) is sealed under the person's own key (the hub's when `subject_id` is None), bound to this
        leaf, and kept erasable.
 
     Raises Malformed `jcs.*`, Gone `subject.erased` for a person without a key.
@@ -104,10 +105,10 @@ def event_under(
     view: View, *, kind: str, subject_id: UUID | None, key: bytes | None, body: Mapping[str, Any]
 ) -> SealedEvent:
     """The same for a caller who has the person's key at hand already."""
-    salted = secrets.token_bytes(SALT_BYTES) + canonical(body)  # 1
-    commit = hashlib.sha256(salted).digest()
+    salt, raw = secrets.token_bytes(SALT_BYTES), canonical(body)  # 1
+    commit = hashlib.sha256(salt + raw).digest()
     found = leaf_hash(commitment_leaf(commit))
-    sealed = seal(key or view.vault.hub_key(HUB_BODIES), salted, bound_to=found)  # 2
+    sealed = seal(key or view.vault.hub_key(HUB_BODIES), salt + press(raw), bound_to=found)  # 2
     return SealedEvent(CommittedRef(found, commit), kind, subject_id, sealed)
 
 

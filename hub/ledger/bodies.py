@@ -12,6 +12,7 @@ from hub.formats import jws
 from hub.ids import bucket_of
 from hub.ledger.append import HUB_BODIES, SALT_BYTES, body_bucket
 from hub.ledger.model import bodies
+from hub.ledger.press import unpress
 from hub.store.seal import unseal
 from hub.store.tx import Tx, View
 
@@ -51,8 +52,8 @@ async def open_body(view: View, *, leaf_hash: bytes, subject_id: UUID | None) ->
 def unseal_body_with(key: bytes, *, leaf_hash: bytes, sealed: bytes) -> Body:
     """Open a body with its person's key. Raises Internal `seal.broken`."""
     salted = unseal(key, sealed, bound_to=leaf_hash)
-    salt, raw = salted[:SALT_BYTES], salted[SALT_BYTES:]
-    return Body(salt, raw, jws.loads(raw, max_bytes=len(raw) + 1), hashlib.sha256(salted).digest())
+    salt, raw = salted[:SALT_BYTES], unpress(salted[SALT_BYTES:])
+    return Body(salt, raw, jws.loads(raw, max_bytes=len(raw) + 1), hashlib.sha256(salt + raw).digest())
 
 
 async def erase_bodies(tx: Tx, *, subject_id: UUID) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from hub.certificates.examine import Application, Source, Supersession, Terms, try_examine
+from hub.certificates.examine import Application, Source, Supersession, Terms, examine
 from hub.certificates.register import Handed
 from hub.errors import HubError
 from hub.registry.types import CertificateType
@@ -62,13 +62,11 @@ def examine_lines(
 
     The token is left out of what comes back: it is in the row already, packed and sealed.
     """
-    found: list[Handed | HubError] = []
+    found: list[Application | HubError] = []
     for line in lines:
         try:
-            application = parse(line, NewCertificate, max_bytes=LINE_BYTES).application()
+            found.append(parse(line, NewCertificate, max_bytes=LINE_BYTES).application())
         except HubError as fault:
             found.append(fault)
-        else:
-            examined = try_examine(application.token, terms, types)
-            found.append((application._replace(token=""), examined))
-    return found
+    examined = iter(examine([one.token for one in found if isinstance(one, Application)], terms, types))
+    return [one if isinstance(one, HubError) else (one._replace(token=""), next(examined)) for one in found]

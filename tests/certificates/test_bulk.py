@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from registry.makers import AUDIENCE
 from world import TYPES, World
 
-from hub.certificates.examine import try_examine
+from hub.certificates.examine import examine
 from hub.certificates.find import of_holder, open_body
 from hub.certificates.model import certificate_holders, certificates
 from hub.certificates.register import Application, Registered, Source, register_all, terms_of, together
@@ -39,7 +39,7 @@ async def hand_in(world: World, applications: list[Application], by: str = "dg-d
     actor = world.acting(await world.department(by))
     async with world.view(actor) as view:
         terms = await terms_of(view, base_url=AUDIENCE)
-    handed = [(one, try_examine(one.token, terms, TYPES)) for one in applications]
+    handed = [(one, examine([one.token], terms, TYPES)[0]) for one in applications]
     found: list[Registered | HubError] = []
     while handed:
         run, handed = handed[: together(handed)], handed[together(handed) :]
@@ -138,7 +138,7 @@ async def test_a_key_that_was_retired_while_the_workers_looked_counts_no_more(wo
     actor = world.acting(department)
     async with world.view(actor) as view:
         terms = await terms_of(view, base_url=AUDIENCE)
-    looked = try_examine(token, terms, TYPES)
+    looked = examine([token], terms, TYPES)[0]
     async with world.tx() as tx:
         await keys.distrust(tx, kid=department.certificate.kid, from_=world.clock())
     async with world.tx(actor) as tx:
