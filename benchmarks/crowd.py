@@ -4,7 +4,6 @@ One person goes through the hub's verbs. The rows of the others are copies of th
 keys, signed certificate, seals and ledger leaf, written in bulk; whoever measures checks that all of them are accepted.
 """
 
-import hashlib
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
@@ -51,10 +50,31 @@ class Template:
     others: Mapping[uuid.UUID, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A signed certificate, as far as its row knows it."""
+
+    known_by: bytes
+    packed: bytes
+
+    @classmethod
+    def of(cls, token: str) -> "Signed":
+        """What the row keeps of this SD-JWT."""
+        return cls(sdjwt.signing_input_hash(token), packed.pack(token))
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """The grants of each person, and the rows that all of them were copied from."""
+
+    grants: list[list[Grant]]
+    template: Template
+
+
 async def crowd(
     made: Stage, count: int, type_code: str, roles: Sequence[str], *, fields: Any, claims: Mapping[str, Any]
-) -> list[list[Grant]]:
-    """`count` people, each the first holder of a certificate of their own, with a grant over it; the grants.
+) -> Crowd:
+    """`count` people, each the first holder of a certificate of their own, with a grant over it.
 
     `roles`: of its holders; all certificates share the holders after the first.
     """
@@ -72,7 +92,7 @@ async def crowd(
         async with made.tx() as tx:
             for table, some in rows.items():
                 await tx.insert(table, some)
-    return found
+    return Crowd(found, template)
 
 
 def _add(made: Stage, rows: Rows, like: Template, person: Person) -> Grant:
@@ -87,9 +107,8 @@ def _add(made: Stage, rows: Rows, like: Template, person: Person) -> Grant:
     kek = made.vault.current_kek
     wrapped = seal(made.vault.keks[kek], key, bound_to=subject.bytes)
     put(person_keys, like.person_key, bucket=bucket, subject_id=subject, wrapped=wrapped, kek=kek)
-    certificate = signed(made, like, person)
-    sealed = sealed_rows(like, certificate, subject, key)
-    for table, some in sealed.items():
+    certificate = Signed.of(signed(made, like, person))
+    for table, some in sealed_rows(like, certificate, subject, key).items():
         rows.setdefault(table, []).extend(some)
     put(cases, like.case, id=uuid7(), public_id=case_id, applicant=subject)
     detail = {**request["detail"], "case_id": case_id}
@@ -113,7 +132,7 @@ def signed(made: Stage, like: Template, person: Person) -> str:
     return sdjwt.issue(sdjwt.mark(claims, hidden), signer=signer)
 
 
-def sealed_rows(like: Template, token: str, subject: uuid.UUID, key: bytes) -> Rows:
+def sealed_rows(like: Template, certificate: Signed, subject: uuid.UUID, key: bytes) -> Rows:
     """The rows of a registered certificate, sealed as `hub.certificates.register` seals them."""
     bucket, row_id, body_key = bucket_of(subject), uuid7(), secrets.token_bytes(32)
     public_id, data = public_token(), commitment_leaf(secrets.token_bytes(32))
@@ -123,8 +142,8 @@ def sealed_rows(like: Template, token: str, subject: uuid.UUID, key: bytes) -> R
         "id": row_id,
         "public_id": public_id,
         "jti": secrets.token_urlsafe(16),
-        "signing_input_hash": hashlib.sha256(token.partition("~")[0].rpartition(".")[0].encode()).digest(),
-        "sealed_body": seal(body_key, packed.pack(token), bound_to=row_id.bytes),
+        "signing_input_hash": certificate.known_by,
+        "sealed_body": seal(body_key, certificate.packed, bound_to=row_id.bytes),
         "leaf_hash": leaf_hash(data),
     }
     links = []

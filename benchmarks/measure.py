@@ -218,6 +218,26 @@ def table(told: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def summary(reports: Sequence[Mapping[str, Any]], broken: Mapping[str, str]) -> str:
+    """All ratios of all suites in one table, in the order of their numbers."""
+    rows = []
+    for one in (one for report in reports for one in report["ratios"]):
+        gate = " (gate)" if one["gate"] else ""
+        spread = f"{one['min']} .. {one['max']}"
+        rows.append((one["id"], one["name"], _limit(one), one["median"], spread, one["status"] + gate))
+    for one in (one for report in reports for one in report["skipped"]):
+        rows.append((one["id"], one["name"], "", "", "", f"skipped: {one['reason']}"))
+    lines = ["| # | ratio | aim | median | min .. max | status |", "|---|---|---|---|---|---|"]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in sorted(rows, key=lambda row: row[0])]
+    lines += [f"\n{suite} broke: {why.strip().splitlines()[-1:]}" for suite, why in broken.items()]
+    took = " · ".join(f"{one['suite']} {one['took_seconds']} s" for one in reports if "took_seconds" in one)
+    return "\n".join([*lines, "", took])
+
+
+def _limit(one: Mapping[str, Any]) -> str:
+    return f"{'<=' if one['at_most'] else '>='} {one['target']}"
+
+
 def _short(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 

@@ -232,7 +232,9 @@ def start_hub(settings: Settings, port: int | None = None) -> Server:
     return start(command, chosen, settings.data_dir, environment_of(settings))
 
 
-def start(command: Sequence[str], port: int, folder: Path, environment: Mapping[str, str]) -> Server:
+def start(
+    command: Sequence[str], port: int, folder: Path, environment: Mapping[str, str], within: float = 30
+) -> Server:
     """Start a server and wait until it accepts connections; it dies with us."""
     log = folder / f"server-{port}.log"
     with log.open("ab") as out:
@@ -240,7 +242,7 @@ def start(command: Sequence[str], port: int, folder: Path, environment: Mapping[
             command, env=dict(environment), cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             preexec_fn=die_with_parent,
         )  # fmt: skip
-    wait_until(lambda: listens(port), process, log)
+    wait_until(lambda: listens(port), process, log, within)
     return Server(process, port, log)
 
 
@@ -294,22 +296,26 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def durable_postgres() -> Iterator[str | None]:
-    """The URL of an empty database on a fresh server that really syncs; None where PostgreSQL is not installed."""
+def durable_postgres(*others: str) -> Iterator[str | None]:
+    """The URL of an empty database on a fresh server that really syncs; None where PostgreSQL is not installed.
+
+    `others`: names of more databases on it.
+    """
     if postgres_bin() is None:
         yield None
         return
     with postgres_server(fsync=True, settings=DURABLE) as server:
-        asyncio.run(_create_database(server.url("postgres", "postgresql")))
+        asyncio.run(_create_databases(server.url("postgres", "postgresql"), ("hub", *others)))
         yield server.url("hub", "postgresql")
 
 
-async def _create_database(admin: str) -> None:
+async def _create_databases(admin: str, names: Sequence[str]) -> None:
     import asyncpg
 
     connection = await asyncpg.connect(admin)
     try:
-        await connection.execute("CREATE DATABASE hub")
+        for name in names:
+            await connection.execute(f"CREATE DATABASE {name}")
     finally:
         await connection.close()
 

@@ -1,8 +1,9 @@
-"""Where the time of one verification goes: by step, by layer of the program, by statement. No ratio, no gate.
+"""Where the time of one verification goes: CPU by step, by layer of the program, by statement. No ratio, no gate.
 
-The real application is called in this process, one request after the other, so the time of a step is its own:
-CPU and, for steps that use the database, waiting for it. Layers come from cProfile: shares are right to a few per
-cent, and the profiler makes everything slower, so only the steps are told in microseconds.
+The real server runs in this process under the load of 32 connections, with the functions of the path counted. A step's
+time is the CPU while one of its functions ran, without what ran inside another step, and without waiting: callers who
+come together share transactions, so what a group does is divided among its callers. Layers come from cProfile: shares
+are right to a few per cent, and it makes everything slower, so only the steps are told in microseconds.
 """
 
 import asyncio
@@ -11,59 +12,82 @@ import functools
 import importlib
 import inspect
 import logging
+import os
 import pstats
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from fastapi import FastAPI
+import uvicorn
+import uvloop
 
-from benchmarks import stage
+from benchmarks import load, stage
 from benchmarks.measure import Report, arguments, finish
-from benchmarks.verify_api import ASKS, PATH, _people
-from hub.consent.model import Grant, grants
+from benchmarks.verify_api import ACCEPTED, people_of, requests_of
+from hub.consent.model import Grant
 from hub.main import app as application
+from hub.main import build
+from hub.store import driver
 
 STEPS = (
+    ("hub.web.redeem", "redeem", "the door itself"),
     ("hub.formats.dpop", "check", "DPoP proof checked"),
-    ("hub.web.caller", "check_access_token", "consent token checked"),
-    ("hub.web.caller", "Caller.enter", "proof spent, client key, revocation (3 statements)"),
-    ("hub.web.verifier", "read_body", "body read and parsed"),
-    ("hub.web.verifier", "_redemption", "case looked up"),
-    ("hub.verification.verify", "_require_moving_ledger", "ledger not stalled (statement)"),
+    ("hub.formats.authorization", "check_access_token", "consent token checked"),
+    ("hub.web.body", "read_body", "body read and parsed"),
+    ("hub.web.caller", "redeeming", "headers, token and proof brought together"),
+    ("hub.web.caller", "enter_all", "proof spent, client key, revocation"),
+    ("hub.web.redeem", "together", "calls of a group brought together"),
+    ("hub.cases.open", "facts_of", "case looked up"),
+    ("hub.verification.verify", "verify", "verify: the walk itself"),
+    ("hub.verification.verify", "_require_moving_ledger", "ledger not stalled"),
     ("hub.verification.verify", "_plan", "grant found, coverage"),
-    ("hub.verification.verify", "_take_uses", "use taken (guarded statement)"),
-    ("hub.verification.verify", "opened_of_holder", "certificates of the holder, unsealed"),
-    ("hub.verification.verify", "_issuer_key", "issuer's key found"),
-    ("hub.verification.verify", "signed_claims", "issuer signature, 22 disclosures"),
-    ("hub.certificates.status", "standing", "status list"),
-    ("hub.formats.sdjwt", "select", "disclosures selected"),
-    ("hub.formats.sdjwt", "claims", "claims of the copy"),
-    ("hub.verification.verify", "record", "Access and leaf recorded"),
-    ("hub.web.verifier", "_verdicts", "answer and signed receipt"),
+    ("hub.consent.use", "by_public_ids", "grant found, coverage"),
+    ("hub.consent.use", "take_uses", "use taken (guarded statement)"),
+    ("hub.certificates.opened", "opened_of_holders", "certificates of the holder, unsealed"),
+    ("hub.certificates.status", "standings", "status list"),
+    ("hub.registry.keys", "find_keys", "issuer's key found"),
+    ("hub.verification.signed", "signed", "issuer signature, disclosures"),
+    ("hub.formats.sdjwt", "select", "disclosures selected, claims of the copy"),
+    ("hub.formats.sdjwt", "claims", "disclosures selected, claims of the copy"),
+    ("hub.verification.verify", "_judge", "numbered checks"),
+    ("hub.access.record", "record", "Access and leaf sealed and recorded"),
+    ("hub.web.verdicts", "verdicts_json", "answer and signed receipt"),
+    ("hub.web.answer", "dumps", "answer and signed receipt"),
+    ("hub.store.driver", "Postgres.each", "driver: statements sent and read"),
+    ("hub.store.driver", "Sqlite.each", "driver: statements sent and read"),
+    ("hub.store.driver", "Postgres.begin", "driver: begin and commit"),
+    ("hub.store.driver", "Postgres.commit", "driver: begin and commit"),
+    ("hub.store.driver", "Sqlite.begin", "driver: begin and commit"),
+    ("hub.store.driver", "Sqlite.commit", "driver: begin and commit"),
+    ("hub.web.doors", "RequestNumbers.__call__", "request number and log line"),
+    ("uvicorn.protocols.http.httptools_impl", "HttpToolsProtocol.data_received", "HTTP read and parsed"),
+    ("hub.ledger.sequence", "Sequencer.step", "the sequencer beside"),
 )
-REST = "framework, middleware, begin, log"
+"""Where a function is defined, its name, and its step; it is counted wherever it is called from."""
+REST = "framework, middleware, event loop, sockets"
 LAYERS = (
-    ("simplequeue", "handing over to the driver's thread"), ("_socket", "writing to and reading from sockets"),
-    ("sqlalchemy", "SQLAlchemy"),
+    ("simplequeue", "handing over to another thread"), ("_socket", "writing to and reading from sockets"),
+    ("sqlalchemy", "SQLAlchemy"), ("greenlet", "SQLAlchemy"),
     ("aiosqlite", "database driver"), ("asyncpg", "database driver"), ("sqlite3", "database driver"),
+    ("uvicorn", "HTTP server"), ("httptools", "HTTP server"),
     ("fastapi", "FastAPI, Starlette, pydantic"), ("starlette", "FastAPI, Starlette, pydantic"),
     ("pydantic", "FastAPI, Starlette, pydantic"), ("structlog", "log"), ("logging", "log"),
     ("cryptography", "cryptography"), ("/keys/", "our keys and formats"), ("/hub/formats/", "our keys and formats"),
-    ("/hub/", "the rest of the hub"), ("asyncio", "event loop"), ("selectors", "event loop"),
-    ("epoll", "waiting"), ("greenlet", "SQLAlchemy"), ("json", "JSON"),
+    ("/hub/store/", "our store"), ("/hub/", "the rest of the hub"), ("benchmarks", "waiting"),
+    ("asyncio", "event loop"), ("uvloop", "event loop"), ("selectors", "event loop"),
+    ("epoll", "waiting"), ("json", "JSON"),
 )  # fmt: skip
 
 
 class Clock:
-    """Exclusive time of each step: what runs inside another step is taken from that one."""
+    """Exclusive CPU of each step: what runs inside another step is taken from that one."""
 
     def __init__(self) -> None:
         self.spent: defaultdict[str, float] = defaultdict(float)
@@ -71,25 +95,24 @@ class Clock:
 
     @contextmanager
     def step(self, label: str) -> Iterator[None]:
-        """Count the block to `label`. One request at a time: the stack is not for tasks."""
+        """Count the block, in which nothing waits, to `label`."""
         self.stack.append(0.0)
-        start = time.perf_counter()
+        start = time.thread_time()
         try:
             yield
         finally:
-            whole = time.perf_counter() - start
+            whole = time.thread_time() - start
             self.spent[label] += whole - self.stack.pop()
             if self.stack:
                 self.stack[-1] += whole
 
     def around(self, function: Callable[..., Any], label: str) -> Callable[..., Any]:
-        """`function`, counted."""
+        """`function`, counted; a coroutine only while it runs, not while it waits."""
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def later(*args: Any, **kwargs: Any) -> Any:
-                with self.step(label):
-                    return await function(*args, **kwargs)
+                return await _Running(function(*args, **kwargs), self, label)
 
             return later
 
@@ -101,165 +124,188 @@ class Clock:
         return now
 
 
+class _Running:
+    """An awaitable that counts each stretch in which the one inside runs."""
+
+    def __init__(self, inside: Awaitable[Any], clock: Clock, label: str) -> None:
+        self.inside, self.clock, self.label = inside, clock, label
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps: Any = self.inside.__await__()
+        thrown: BaseException | None = None
+        value = None
+        while True:
+            try:
+                with self.clock.step(self.label):
+                    waits = steps.send(value) if thrown is None else steps.throw(thrown)
+            except StopIteration as end:
+                return end.value
+            value, thrown = None, None
+            try:
+                value = yield waits
+            except BaseException as fault:
+                thrown = fault
+
+
 def main() -> int:
     """Measure and print."""
-    parser = arguments("steps", rounds=100)
+    parser = arguments("steps", rounds=1)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each run, about")
+    parser.add_argument("--people", type=int, default=500)
+    parser.add_argument("--connections", type=int, default=32)
     given = parser.parse_args()
     structlog.configure([structlog.processors.JSONRenderer()], logger_factory=structlog.ReturnLoggerFactory())
     logging.disable(logging.WARNING)
-    report = Report("steps", {"requests": given.rounds, "people": 8})
+    report = Report("steps", {**vars(given), "json": None})
     with stage.folder() as folder, stage.durable_postgres() as postgres:
         for name, url in (("sqlite", ""), *([("postgresql", postgres)] if postgres else [])):
-            _measure(report, name, folder / name, url, given.rounds)
+            _measure(report, name, folder / name, url, given)
     return finish(report, given.json)
 
 
-def _measure(report: Report, name: str, folder: Path, url: str, count: int) -> None:
+def _measure(report: Report, name: str, folder: Path, url: str, given: Any) -> None:
+    """Three runs, each of a hub of its own over the same data: as it is, with the steps counted, under the profiler."""
     made = stage.set_stage(folder, url)
-    granted, _ = asyncio.run(_people(made, 8, 0))
+    granted, _ = asyncio.run(people_of(made, given.people, 0))
+    clock, statements, profile = Clock(), Counter[str](), cProfile.Profile()
 
-    async def work() -> None:
-        app = application(made.hub)
-        await _send(app, _requests(made, granted, 50))
-        batch = _requests(made, granted, count)
-        start, cpu = time.perf_counter(), time.process_time()
-        await _send(app, batch)
-        report.result(
-            f"one verification at a time, {name}",
-            wall_us=(time.perf_counter() - start) / count * 1e6,
-            cpu_us=(time.process_time() - cpu) / count * 1e6,
-        )
-        statements: Counter[str] = Counter()
-        clock = Clock()
-        batch = _requests(made, granted, count)
-        with _counted(made, statements), _wrapped(made, clock, report), clock.step(REST):
-            await _send(app, batch)
-        report.tables[f"{name}: microseconds a verification, by step"] = _rows(clock, count)
-        profile = cProfile.Profile()
-        batch = _requests(made, granted, count)
-        profile.enable()
-        await _send(app, batch)
+    def run(around: AbstractContextManager[Any]) -> tuple[int, float]:
+        async def work() -> tuple[int, float]:
+            async with _serving(made) as port:
+                rate = (await _drive(made, granted, port, 8 * given.connections, given.connections))[0]  # warm up
+                count = max(int(rate * given.seconds), 4 * given.connections)
+                clock.spent.clear()
+                statements.clear()
+                with around:
+                    _, cpu = await _drive(made, granted, port, count, given.connections)
+                return count, cpu
+
+        return uvloop.run(work())
+
+    answered, cpu = run(nullcontext())
+    report.result(f"served in this process, {name}", verifications=answered, cpu_us=cpu / answered * 1e6)
+    with _wrapped(clock, report), _counted(statements):
+        answered, cpu = run(nullcontext())
+    report.tables[f"{name}: CPU microseconds a verification, by step"] = _rows(clock, answered, cpu)
+    report.tables[f"{name}: statements a verification"] = [
+        {"statement": text, "times": round(times / answered, 3)} for text, times in statements.most_common(24)
+    ]
+    run(_profiled(profile))
+    report.tables[f"{name}: share of CPU by layer"] = _layers(profile)
+
+
+async def _drive(
+    made: stage.Stage, granted: list[list[Grant]], port: int, count: int, connections: int
+) -> tuple[float, float]:
+    """Answers a second, and the CPU-seconds of this process for exactly `count` verifications."""
+    asked = requests_of(made, granted, count)
+    before = time.process_time()
+    found = await asyncio.to_thread(
+        load.run, port, asked, folder=made.settings.data_dir, pid=os.getpid(), connections=connections,
+        seconds=50, expect=ACCEPTED,
+    )  # fmt: skip
+    if found.errors or found.answered != count:
+        raise RuntimeError(f"{found.answered} of {count} answered, {found.errors} wrongly: {found.example}")
+    return found.per_second, time.process_time() - before
+
+
+@asynccontextmanager
+async def _serving(made: stage.Stage) -> AsyncIterator[int]:
+    """The hub behind uvicorn, in this loop; its port."""
+    port = stage.free_port()
+    config = uvicorn.Config(
+        application(build(made.settings)), host="127.0.0.1", port=port, access_log=False, log_config=None
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - it has no event for it
+        await asyncio.sleep(0.01)
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        await task
+
+
+@contextmanager
+def _profiled(profile: cProfile.Profile) -> Iterator[None]:
+    profile.enable()
+    try:
+        yield
+    finally:
         profile.disable()
-        report.tables[f"{name}: share of CPU by layer, %"] = _layers(profile)
-        report.tables[f"{name}: CPU microseconds of one indexed SELECT, by how it is made"] = await _one_select(made)
-        report.tables[f"{name}: statements a verification"] = [
-            {"statement": text, "times": round(times / count, 2)} for text, times in statements.most_common()
-        ]
-        await made.close()
-
-    asyncio.run(work())
-
-
-def _requests(made: stage.Stage, granted: list[list[Grant]], count: int) -> list[bytes]:
-    edu = made.departments["dg-edu"]
-    tokens = [made.consent_token(edu, one) for one in granted]
-    return [made.request(edu, PATH, ASKS, token=tokens[n % len(tokens)]) for n in range(count)]
-
-
-async def _send(app: FastAPI, requests: list[bytes]) -> None:
-    for raw in requests:
-        head, _, body = raw.partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
-        method, path, _ = first.split()
-        scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
-            "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
-            "headers": [tuple(part.encode() for part in line.split(": ", 1)) for line in lines],
-            "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
-        }  # fmt: skip
-        sent: list[Any] = []
-
-        async def receive(body: bytes = body) -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: Any, sent: list[Any] = sent) -> None:
-            sent.append(message)
-
-        await app(scope, receive, send)
-        assert b'"outcome":"accepted"' in sent[-1]["body"], sent
-
-
-async def _one_select(made: stage.Stage, times: int = 400) -> list[dict[str, Any]]:
-    """The same row of one table, read in the ways that a hot path could read it, inside one transaction."""
-    ready = sa.select(grants).where(grants.c.bucket == sa.bindparam("b"), grants.c.id == sa.bindparam("i"))
-    async with made.view() as view:
-        row = (await view.all(sa.select(grants.c.bucket, grants.c.id).limit(1)))[0]
-        driver: Any = (await view.conn.get_raw_connection()).driver_connection
-        compiled = str(ready.compile(dialect=view.conn.dialect))
-
-        async def built() -> None:
-            await view.first(sa.select(grants).where(grants.c.bucket == row.bucket, grants.c.id == row.id))
-
-        async def prepared() -> None:
-            (await view.conn.execute(ready, {"b": row.bucket, "i": row.id})).first()
-
-        async def raw() -> None:
-            if view.dialect == "postgresql":
-                await driver.fetchrow(compiled, row.bucket, row.id)
-            else:
-                cursor = await driver.cursor().__aenter__()
-                await cursor.execute(compiled, (row.bucket, row.id.hex))
-                await cursor.fetchall()
-
-        ways = {"built anew by SQLAlchemy Core (now)": built, "built once, executed by Core": prepared,
-                "compiled text, straight to the driver": raw}  # fmt: skip
-        told = []
-        for way, work in ways.items():
-            for _ in range(20):
-                await work()
-            start = time.process_time()
-            for _ in range(times):
-                await work()
-            told.append({"way": way, "us": round((time.process_time() - start) / times * 1e6)})
-        return told
 
 
 @contextmanager
-def _wrapped(made: stage.Stage, clock: Clock, report: Report) -> Iterator[None]:
-    """Every step counted; a step that the code no longer has is named in the settings."""
+def _wrapped(clock: Clock, report: Report) -> Iterator[None]:
+    """Every step counted, wherever its function is known; one that the code no longer has is named in the settings."""
     undo: list[tuple[Any, str, Any]] = []
+    missing: list[str] = []
     for module, dotted, label in STEPS:
-        owner: Any = importlib.import_module(module)
-        *parents, name = dotted.split(".")
-        for parent in parents:
-            owner = getattr(owner, parent)
-        function = getattr(owner, name, None)
-        if function is None:
-            report.settings.setdefault("steps not found", []).append(f"{module}.{dotted}")
+        try:
+            owner: Any = importlib.import_module(module)
+            *parents, name = dotted.split(".")
+            for parent in parents:
+                owner = getattr(owner, parent)
+            function = getattr(owner, name)
+        except (ImportError, AttributeError):
+            missing.append(f"{module}.{dotted}")
             continue
-        undo.append((owner, name, function))
-        setattr(owner, name, clock.around(function, label))
-    for engine in {made.db.writer.sync_engine, made.db.reader.sync_engine}:
-        undo.append((engine.dialect, "do_commit", engine.dialect.do_commit))
-        engine.dialect.do_commit = clock.around(engine.dialect.do_commit, "commit, durable")  # type: ignore[method-assign]
+        counted = clock.around(function, label)
+        holders = [owner] if parents else [one for key, one in sys.modules.items() if key.startswith("hub")]
+        for holder in holders:
+            for known, value in list(vars(holder).items()):
+                if value is function:
+                    undo.append((holder, known, function))
+                    setattr(holder, known, counted)
+    if missing:
+        report.settings["steps not found"] = sorted(missing)
     try:
         yield
     finally:
-        for owner, name, function in undo:
-            setattr(owner, name, function)
+        for holder, known, function in undo:
+            setattr(holder, known, function)
 
 
 @contextmanager
-def _counted(made: stage.Stage, statements: Counter[str]) -> Iterator[None]:
-    def seen(_c: Any, _cursor: Any, text: str, *_: Any) -> None:
-        words = text.split()
-        table = next((after for word, after in pairwise(words)
-                      if word.upper() in ("FROM", "INTO", "UPDATE")), "")  # fmt: skip
-        statements[f"{words[0]} {table}"] += 1
+def _counted(statements: Counter[str]) -> Iterator[None]:
+    """Every statement, whether SQLAlchemy or the hub itself sends it."""
 
-    engines = {made.db.writer.sync_engine, made.db.reader.sync_engine}
-    for engine in engines:
-        sa.event.listen(engine, "before_cursor_execute", seen)
+    def seen(text: str) -> None:
+        words = text.split()
+        tables = (after for word, after in pairwise(words) if word.upper() in ("FROM", "INTO", "UPDATE"))
+        statements[f"{words[0].upper()} {next(tables, '')}"] += 1
+
+    def by_core(_c: Any, _cursor: Any, text: str, *_: Any) -> None:
+        seen(text)
+
+    undo: list[tuple[type, Any]] = []
+
+    def count(kind: type) -> None:
+        plain: Any = kind.__dict__["each"]
+
+        async def each(self: Any, form: Any, rows: Any) -> Any:
+            seen(form.text)
+            return await plain(self, form, rows)
+
+        undo.append((kind, plain))
+        setattr(kind, "each", each)  # noqa: B010 - a method of somebody else's class
+
+    for kind in (driver.Postgres, driver.Sqlite):
+        count(kind)
+    sa.event.listen(sa.Engine, "before_cursor_execute", by_core)
     try:
         yield
     finally:
-        for engine in engines:
-            sa.event.remove(engine, "before_cursor_execute", seen)
+        sa.event.remove(sa.Engine, "before_cursor_execute", by_core)
+        for kind, plain in undo:
+            setattr(kind, "each", plain)  # noqa: B010
 
 
-def _rows(clock: Clock, count: int) -> list[dict[str, Any]]:
+def _rows(clock: Clock, count: int, cpu: float) -> list[dict[str, Any]]:
+    whole = cpu / count * 1e6
     per = {label: spent / count * 1e6 for label, spent in clock.spent.items()}
-    whole = sum(per.values())
+    per[REST] = whole - sum(per.values())
     rows = [
         {"step": label, "us": round(spent), "share": f"{spent / whole:.0%}"}
         for label, spent in sorted(per.items(), key=lambda pair: -pair[1])

@@ -76,14 +76,7 @@ def made(now: int) -> tuple[dict[str, Operation], dict[str, Operation]]:
     """The operations, all on one key and the same claims; and for each that verifies, one that must refuse."""
     private = ec.generate_private_key(ec.SECP256R1())
     signer, public = LocalSigner(private), PublicKey(private.public_key())
-    clear: dict[str, Any] = {
-        "iss": ISSUER,
-        "vct": "urn:yimen:certificate:degree:1",
-        "jti": "b" * 22,
-        "iat": now,
-        "nbf": now - 60,
-        "exp": now + 86_400,
-    }
+    clear = _clear(now)
     whole, paths = {**clear, **HIDDEN}, [(name,) for name in HIDDEN]
     message = b"a" * 1400
     signature = private.sign(message, ec.ECDSA(hashes.SHA256()))
@@ -118,12 +111,32 @@ def made(now: int) -> tuple[dict[str, Operation], dict[str, Operation]]:
     }
     spoilt: dict[str, Operation] = {
         "raw_verify": lambda: raw(bytes([*signature[:-1], signature[-1] ^ 1])),
-        "sdjwt_verify": lambda: sdjwt.verify(_spoil(ours), key=public, now=now),
+        "sdjwt_verify": lambda: sdjwt.verify(spoil(ours), key=public, now=now),
         "sdjwt_verify, a claim": lambda: sdjwt.verify(_other_claim(ours), key=public, now=now),
-        "pypi_verify": lambda: by_peer(_spoil(theirs)),
-        "consent_check": lambda: consented(_spoil(consent)),
+        "pypi_verify": lambda: by_peer(spoil(theirs)),
+        "consent_check": lambda: consented(spoil(consent)),
     }
     return operations, spoilt
+
+
+def _clear(now: int) -> dict[str, Any]:
+    return {
+        "iss": ISSUER,
+        "vct": "urn:yimen:certificate:degree:1",
+        "jti": "b" * 22,
+        "iat": now,
+        "nbf": now - 60,
+        "exp": now + 86_400,
+    }
+
+
+def subject(now: int) -> dict[str, Any]:
+    """The same claims for a peer in another process: its private key as a JWK, and a token of ours to verify."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    claims = {**_clear(now), **HIDDEN}
+    token = sdjwt.issue(claims, signer=LocalSigner(private), disclose=[(name,) for name in HIDDEN])
+    jwk = JWK.from_pyca(private).export(private_key=True, as_dict=True)
+    return {"jwk": jwk, "clear": _clear(now), "claims": claims, "token": token}
 
 
 def check(operations: dict[str, Operation], spoilt: dict[str, Operation]) -> None:
@@ -177,7 +190,7 @@ def _consent_token(signer: LocalSigner, now: int) -> str:
     )
 
 
-def _spoil(token: str) -> str:
+def spoil(token: str) -> str:
     """The token with one bit of its signature turned."""
     first, tilde, rest = token.partition("~")
     signing_input, _, signature = first.rpartition(".")

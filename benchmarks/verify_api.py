@@ -68,6 +68,7 @@ class Door:
     batch_cpu: list[float] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     tokens_until: float = 0.0
+    asks: Any = field(default_factory=lambda: ASKS)
 
     def took(self, found: load.Load) -> None:
         """Remember a run. Raises when anything in it was refused: then it is not a result."""
@@ -78,6 +79,12 @@ class Door:
         self.p50.append(found.p50)
         self.p99.append(found.p99)
         self.client.append(found.client_cpu)
+
+
+    def forget(self) -> None:
+        """What was measured so far was a warm-up."""
+        for values in (self.per_second, self.cpu, self.p50, self.p99, self.client, self.batch, self.batch_cpu):
+            values.clear()
 
 
 def main() -> int:
@@ -92,9 +99,10 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(stage.folder())
         postgres = stack.enter_context(stage.durable_postgres())
-        doors = [stack.enter_context(_door("sqlite", folder / "sqlite", "", given))]
+        size = {"people": given.people, "rows": given.rows}
+        doors = [stack.enter_context(door("sqlite", folder / "sqlite", "", **size))]
         if postgres:
-            doors.append(stack.enter_context(_door("postgresql", folder / "postgresql", postgres, given)))
+            doors.append(stack.enter_context(door("postgresql", folder / "postgresql", postgres, **size)))
         hello = stack.enter_context(_hello(folder))
         rival = pgbench.rival(doors[1].stage, folder) if postgres else None
         said = _rounds(doors, hello, rival, folder, given)
@@ -103,24 +111,25 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def _door(name: str, folder: Path, url: str, given: Any) -> Iterator[Door]:
+def door(name: str, folder: Path, url: str, *, people: int, rows: int) -> Iterator[Door]:
+    """A served hub with so many people who have granted, and so many more certificate rows."""
     set_up = stage.set_stage(folder, url)
-    granted, durability = asyncio.run(_people(set_up, given.people, given.rows))
-    if given.rows and url:
+    granted, durability = asyncio.run(people_of(set_up, people, rows))
+    if url:
         asyncio.run(_vacuum(set_up))
     with stage.served(stage.start_hub(set_up.settings)) as server:
         yield Door(name, set_up, granted, server, durability)
 
 
-async def _people(made: Stage, people: int, rows: int) -> tuple[list[list[Grant]], dict[str, str]]:
+async def people_of(made: Stage, people: int, rows: int) -> tuple[list[list[Grant]], dict[str, str]]:
     """People with a property and a grant over it, and many more certificate rows like theirs."""
     async with stage.opened(made):
         await made.reserve("dg-realestate", 1)
         roles = ("owner", "co_owner", "co_owner")
-        granted = await crowd(made, people, "property", roles, fields=FIELDS, claims=CLAIMS)
+        found = await crowd(made, people, "property", roles, fields=FIELDS, claims=CLAIMS)
         await made.publish()
         await _more_rows(made, rows)
-        return granted, await stage.durability(made)
+        return found.grants, await stage.durability(made)
 
 
 async def _more_rows(made: Stage, rows: int) -> None:
@@ -205,9 +214,9 @@ def _rounds(doors: list[Door], hello: Server, rival: pgbench.Rival | None, folde
 
     def knock(door: Door) -> None:
         fastest = max([expected[door.name], *door.per_second])
-        requests = _requests(door, int(fastest * (given.seconds + 0.5) * ENOUGH) + 2 * given.connections)
+        asked = requests(door, int(fastest * (given.seconds + 0.5) * ENOUGH) + 2 * given.connections)
         door.took(
-            load.steady(door.server.port, requests, folder=folder, pid=door.server.process.pid,
+            load.steady(door.server.port, asked, folder=folder, pid=door.server.process.pid,
                         seconds=given.seconds, connections=given.connections, expect=ACCEPTED)
         )  # fmt: skip
         _one_batch(door, folder)
@@ -222,9 +231,8 @@ def _rounds(doors: list[Door], hello: Server, rival: pgbench.Rival | None, folde
 
 def _warm_up(door: Door, folder: Path, connections: int) -> float:
     """Make the server import, compile and connect whatever it does only once; about how fast it then is."""
-    requests = _requests(door, 400)
     found = load.run(
-        door.server.port, requests, folder=folder, pid=door.server.process.pid, seconds=1.0,
+        door.server.port, requests(door, 400), folder=folder, pid=door.server.process.pid, seconds=1.0,
         connections=connections, expect=ACCEPTED,
     )  # fmt: skip
     if found.errors:
@@ -236,12 +244,18 @@ def _edu(door: Door) -> Any:
     return door.stage.departments["dg-edu"]
 
 
-def _requests(door: Door, count: int) -> list[bytes]:
+def requests(door: Door, count: int) -> list[bytes]:
     """One call each for `count` people taken at random, with proofs that are fresh."""
-    made, department = door.stage, _edu(door)
-    tokens = _tokens(door)
-    chosen = random.choices(tokens, k=count)
-    return [made.request(department, PATH, ASKS, token=token) for token in chosen]
+    department = _edu(door)
+    chosen = random.choices(_tokens(door), k=count)
+    return [door.stage.request(department, PATH, door.asks, token=token) for token in chosen]
+
+
+def requests_of(made: Stage, granted: Sequence[Sequence[Grant]], count: int) -> list[bytes]:
+    """The same without a served door."""
+    department = made.departments["dg-edu"]
+    tokens = [made.consent_token(department, some) for some in granted]
+    return [made.request(department, PATH, ASKS, token=token) for token in random.choices(tokens, k=count)]
 
 
 def _tokens(door: Door) -> list[str]:

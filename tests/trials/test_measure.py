@@ -96,7 +96,7 @@ def test_the_crowd_is_accepted_as_people_of_the_verbs_are(database: str, tmp_pat
                 granted = await crowd(made, 3, "degree", ["owner"], fields=fields, claims={})
                 await made.publish()
                 found = []
-                for grants in granted:
+                for grants in granted.grants:
                     async with made.view() as view:
                         case = await by_public_id(view, grants[0].case_id)
                     found += await made.verify(case, grants, [Ask("degree")])
