@@ -71,6 +71,14 @@ class Settings(BaseSettings):
     s3_access_key: str = Field("", description="Access key of the S3 server.")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="Secret key of the S3 server.")
     s3_secure: bool = Field(True, description="Speak TLS with the S3 server.")
+    backup_dir: Path | None = Field(
+        None, description="Folder for backups, on another disk than the data. Needed by yimen backup."
+    )
+    backup_database_url: str = Field(
+        "",
+        repr=False,
+        description="The same PostgreSQL as a role that may replicate. Empty: the database URL's own role.",
+    )
     ledger_origin: str = Field(
         "", description="Name of the ledger in its checkpoints. Empty: host of the public URL, then /ledger."
     )

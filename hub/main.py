@@ -14,6 +14,7 @@ from hub.catalogue.catalogue import load_catalogue
 from hub.config import Settings
 from hub.errors import HubError
 from hub.ledger.cosign import Cosigner, witness_address
+from hub.ledger.hold import look_for_hold, mind_hold
 from hub.ledger.office import stand
 from hub.ledger.sequence import Sequencer
 from hub.registry.types import load_types
@@ -48,13 +49,18 @@ def build(settings: Settings) -> Hub:
 
 def open_database(settings: Settings, keyring: Keyring) -> Database:
     """The database with the secrets that seal it; the secrets are made on first use and kept beside the keys."""
-    vault = Vault(
+    vault = open_vault(keyring)
+    return Database(settings.database_url, clock=clock.now, vault=vault, pool_size=settings.database_pool)
+
+
+def open_vault(keyring: Keyring) -> Vault:
+    """The secrets of storage; made on first use and kept beside the keys."""
+    return Vault(
         keks={KEK: keyring.secret(KEK)},
         current_kek=KEK,
         peppers={1: keyring.secret(PEPPER)},
         current_pepper=1,
     )
-    return Database(settings.database_url, clock=clock.now, vault=vault, pool_size=settings.database_pool)
 
 
 def open_blobs(settings: Settings) -> Blobs:
@@ -92,6 +98,7 @@ def app(hub: Hub) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         stop = asyncio.Event()
+        await look_for_hold(hub.db, hub.blobs)
         # Only for the witnesses that settings name; no proxy of the environment, no redirect.
         async with httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=5.0) as http:
             task = asyncio.create_task(
@@ -99,9 +106,10 @@ def app(hub: Hub) -> FastAPI:
             )
             tidying = asyncio.create_task(keep_tidy(hub, stop))
             reading = asyncio.create_task(keep_current(hub, stop))
+            minding = asyncio.create_task(mind_hold(hub.db, hub.blobs, stop))
             yield
             stop.set()
-            await asyncio.gather(task, tidying, reading)
+            await asyncio.gather(task, tidying, reading, minding)
         hub.batches.close()
         await hub.db.close()
 

@@ -4,7 +4,21 @@ import sys
 
 import typer
 
-from hub.cli import catalogue, config, department, doctor, init, ledger, officer, serve, verify, witness
+from hub.cli import (
+    backup,
+    catalogue,
+    config,
+    department,
+    doctor,
+    init,
+    ledger,
+    officer,
+    restore,
+    resume,
+    serve,
+    verify,
+    witness,
+)
 from hub.cli.output import fail
 from hub.errors import HubError
 from keys.errors import KeyFault
@@ -23,8 +37,11 @@ init.add_to(app)
 verify.add_to(app)
 doctor.add_to(app)
 app.add_typer(catalogue.app, name="catalogue")
+restore.add_to(app)
+app.add_typer(backup.app, name="backup")
 app.add_typer(department.app, name="department")
 app.add_typer(officer.app, name="officer")
+resume.add_to(ledger.app)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(witness.app, name="witness")
 app.add_typer(config.app, name="config")

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from hub.config import Settings
 from hub.errors import HubError
+from hub.ledger.hold import look_for_hold
 from hub.web.deps import Hub
 from keys.errors import KeyFault
 
@@ -91,6 +92,7 @@ async def opened(settings: Settings) -> AsyncIterator[Hub]:
 
     hub = build(settings)
     try:
+        await look_for_hold(hub.db, hub.blobs)
         yield hub
     finally:
         await hub.db.close()

@@ -16,6 +16,7 @@ from hub.formats.merkle import Frontier, leaf_hash
 from hub.formats.note import Checkpoint, Note, sign_checkpoint
 from hub.ledger.cosign import Cosigner
 from hub.ledger.head import Head, log_key, prove_head, read_head
+from hub.ledger.hold import refuse_while_held
 from hub.ledger.model import head, leaves
 from hub.ledger.publish import Publisher, fenced, mark_published
 from hub.ledger.tileset import PREFIX
@@ -65,14 +66,15 @@ class Sequencer:
     async def take_office(self) -> Head:
         """Fence all others off, repair what a crash left, and publish the head.
 
-        1. The head is there and its own signature holds. 2. Its epoch is raised: whoever held it can write no
-        more. 3. Missing tiles are written again, differing ones refused. 4. Nothing published contradicts the
-        head. 5. The head's tiles, then its checkpoint, are out.
+        0. No restore waits for a decision. 1. The head is there and its own signature holds. 2. Its epoch is
+        raised: whoever held it can write no more. 3. Missing tiles are written again, differing ones refused.
+        4. Nothing published contradicts the head. 5. The head's tiles, then its checkpoint, are out.
 
         Raises Unavailable `ledger.absent`, Internal `ledger.head_broken`, `ledger.tile_differs`,
-        `ledger.leaf_corrupt`, Conflict `ledger.rolled_back`.
+        `ledger.leaf_corrupt`, Conflict `ledger.held`, `ledger.rolled_back`.
         """
         self._epoch = None
+        await refuse_while_held(self._publisher.blobs)  # 0
         async with self._db.tx(SYSTEM) as tx:
             found = await read_head(tx, lock=True)
             prove_head(found, self._key)  # 1

@@ -105,10 +105,17 @@ class Database:
         self.vault = vault
         self.memory = Memory()
         self.writer, self.reader = open_engines(url, pool_size=pool_size)
+        self.read_only = False
+        """Set while the hub was restored and nobody has decided how its ledger goes on (hub/ledger/hold.py)."""
 
     @asynccontextmanager
     async def tx(self, actor: Actor) -> AsyncIterator[Tx]:
-        """A write transaction; commits at the end of the block, rolls back on any exception."""
+        """A write transaction; commits at the end of the block, rolls back on any exception.
+
+        Raises Unavailable `store.read_only` while only reading is allowed.
+        """
+        if self.read_only:
+            raise _read_only()
         async with _begin(self.writer, write=True) as (conn, driver):
             yield Tx(conn, driver, now=self.clock(), actor=actor, vault=self.vault, memory=self.memory)
 
@@ -160,6 +167,16 @@ def _lost_a_race() -> Unavailable:
         "Another request worked on the same rows at the same moment; nothing of this one was kept.",
         next_zh="请稍等片刻重试。",
         next_en="Retry in a moment.",
+    )
+
+
+def _read_only() -> Unavailable:
+    return Unavailable(
+        "store.read_only",
+        "平台刚从备份恢复，暂时只读。",
+        "The hub was restored from a backup and only reads for now.",
+        next_zh="请稍后再试；运维人员请运行 yimen ledger resume。",
+        next_en="Try again later. Operators: yimen ledger resume",
     )
 
 
