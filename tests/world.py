@@ -157,7 +157,8 @@ class World:
 
     async def subject(self, person: Person) -> UUID:
         async with self.tx() as tx:
-            return await subjects.resolve(tx, id_type=person.id_type, id_no=person.id_no, kind="natural")
+            kind = "legal" if person.id_type == "001" else "natural"
+            return await subjects.resolve(tx, id_type=person.id_type, id_no=person.id_no, kind=kind)
 
     async def citizen(self, person: Person) -> Actor:
         return Actor(ActorKind.CITIZEN, subject_id=await self.subject(person))
@@ -246,10 +247,13 @@ class World:
 
     # --- consent ---
 
-    async def case(self, applicant: Person, child: Person | None = None, item: str = SCHOOL) -> Case:
+    async def case(
+        self, applicant: Person, child: Person | None = None, item: str = SCHOOL, by: str | None = None
+    ) -> Case:
         applicant_id = await self.subject(applicant)
         child_id = await self.subject(child) if child else None
-        async with self.tx(Actor(ActorKind.CITIZEN, subject_id=applicant_id)) as tx:
+        citizen = Actor(ActorKind.CITIZEN, subject_id=applicant_id)
+        async with self.tx(self.acting(await self.department(by)) if by else citizen) as tx:
             return await open_case(tx, item=self.items[item], applicant=applicant_id, beneficiary=child_id)
 
     def detail(

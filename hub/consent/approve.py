@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from hub.catalogue.items import ClaimPath, ServiceItem
 from hub.clock import from_seconds, seconds
+from hub.consent.approver import Proof, prove
 from hub.consent.model import Basis, Grant, GrantState, RequestState, consent_requests, grants
-from hub.consent.represent import prove_guardian
 from hub.consent.withdraw import from_row
 from hub.errors import Conflict, Gone, NotFound, Unprocessable
 from hub.formats.authorization import Detail
@@ -102,7 +102,7 @@ async def approve(
 
     `chosen` holds, per detail, the ticked fields by type; None ticks the required ones only. 1. the request is
     the actor's, pending and in time (one guarded update decides between two clicks); 2. what is granted is
-    never wider than what was asked, and holds every required field; 3. a guardian is proved anew.
+    never wider than what was asked, and holds every required field; 3. whoever decides for another is proved anew.
     """
     request = _request(await _row(tx, public_id), items, types)
     await _decide(tx, public_id, RequestState.APPROVED)  # 1
@@ -112,20 +112,17 @@ async def approve(
         detail = _narrow(part, ticked)  # 2
         if detail is None:  # of this person nothing was ticked: no grant
             continue
-        evidence = None
-        if part.basis is Basis.GUARDIAN:  # 3
-            proof = await prove_guardian(
-                tx,
-                guardian=_citizen(tx),
-                child=part.holder,
-                department=request.department,
-                item_code=request.item.code,
-                case_id=request.case_id,
-            )
-            evidence = proof.certificate
-            # What a guardian gave ends with the guardianship, whatever was asked.
-            detail = replace(detail, valid_until=min(detail.valid_until, seconds(proof.ends_at)))
-        made.append(await _grant(tx, request, part, detail, position, evidence))
+        proof = await prove(  # 3
+            tx,
+            person=_citizen(tx),
+            holder=part.holder,
+            detail=detail,
+            department=request.department,
+            case_id=request.case_id,
+        )
+        if proof.ends_at is not None:  # what somebody gave for another ends with their power, whatever was asked
+            detail = replace(detail, valid_until=min(detail.valid_until, proof.ends_at))
+        made.append(await _grant(tx, request, part, detail, position, proof))
     if not made:
         raise Unprocessable(
             "consent.nothing_ticked",
@@ -276,7 +273,7 @@ def _narrow(part: Part, ticked: Mapping[str, Iterable[ClaimPath]] | None) -> Det
 
 
 async def _grant(
-    tx: Tx, request: ConsentRequest, part: Part, detail: Detail, position: int, evidence: str | None
+    tx: Tx, request: ConsentRequest, part: Part, detail: Detail, position: int, proof: Proof
 ) -> Grant:
     values = {
         "bucket": bucket_of(part.holder),
@@ -287,7 +284,9 @@ async def _grant(
         "holder": part.holder,
         "approver": _citizen(tx),
         "basis": part.basis,
-        "basis_evidence": evidence,
+        "basis_evidence": proof.evidence,
+        "evidence_bucket": proof.row.bucket if proof.row else None,
+        "evidence_id": proof.row.id if proof.row else None,
         "assurance": ASSURANCE_LOGIN,
         "department": request.department,
         "item_code": request.item.code,

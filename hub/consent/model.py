@@ -23,10 +23,20 @@ class Basis(StrEnum):
 
 
 class GrantState(StrEnum):
-    """Standing may be used; the others never again. Spent and expired are also conditions of each use."""
+    """Standing may be used; a frozen one may stand again, a withdrawn one never. Spent and expired are also
+    conditions of each use."""
 
     STANDING = "standing"
+    FROZEN = "frozen"
     WITHDRAWN = "withdrawn"
+
+
+class EntrustmentState(StrEnum):
+    """Offered to whoever has the code; standing for one person; ended for good."""
+
+    OFFERED = "offered"
+    STANDING = "standing"
+    ENDED = "ended"
 
 
 class RequestState(StrEnum):
@@ -74,8 +84,8 @@ class CaseFacts:
 
     def holder_for(self, basis: Basis) -> UUID:
         """Whose certificates a basis speaks of: the applicant's own, or those of the child applied for."""
-        if basis is Basis.HOLDER:
-            return self.applicant
+        if basis in (Basis.HOLDER, Basis.DELEGATE, Basis.LEGAL_REPRESENTATIVE):
+            return self.applicant  # whoever acts for them decides, over the same certificates
         if basis is Basis.GUARDIAN and self.beneficiary is not None:
             return self.beneficiary
         raise Unprocessable(
@@ -140,7 +150,9 @@ grants = sa.Table(
     sa.Column("holder", sa.Uuid, nullable=False),
     sa.Column("approver", sa.Uuid, nullable=False),
     sa.Column("basis", sa.String(24), nullable=False),
-    sa.Column("basis_evidence", sa.String(43), comment="certificate that proves the representation"),
+    sa.Column("basis_evidence", sa.String(43), comment="certificate or entrustment that proves the representation"),
+    sa.Column("evidence_bucket", sa.SmallInteger, comment="the row of that certificate: a use needs it current"),
+    sa.Column("evidence_id", sa.Uuid),
     sa.Column("assurance", sa.String(16), nullable=False, comment="login or passkey"),
     sa.Column("department", sa.String(32), nullable=False),
     sa.Column("item_code", sa.String(64), nullable=False),
@@ -156,6 +168,12 @@ grants = sa.Table(
     sa.Column("withdrawn_at", Instant),
     sa.CheckConstraint("uses <= max_uses", name="uses_within_limit"),
     sa.Index("ix_grants_holder", "bucket", "holder"),
+    sa.Index(
+        "ix_grants_evidence",
+        "basis_evidence",
+        postgresql_where=sa.text("basis_evidence IS NOT NULL"),
+        sqlite_where=sa.text("basis_evidence IS NOT NULL"),
+    ),
 )
 
 guardianships = sa.Table(
@@ -165,4 +183,24 @@ guardianships = sa.Table(
     sa.Column("child", sa.Uuid, primary_key=True),
     sa.Column("guardian", sa.Uuid, primary_key=True),
     sa.Column("frozen_at", Instant),
+)
+
+entrustments = sa.Table(
+    "entrustments",
+    metadata,
+    # A principal entrusts somebody: offered with a code, standing once the other took it, ended by either.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("public_id", sa.String(43), nullable=False, unique=True),
+    sa.Column("principal", sa.Uuid, nullable=False, index=True, comment="whose certificates: a person or a company"),
+    sa.Column("made_by", sa.Uuid, nullable=False, index=True, comment="the principal, or a company's representative"),
+    sa.Column("delegate", sa.Uuid, index=True, comment="null until somebody took it"),
+    sa.Column("code_hash", sa.LargeBinary, unique=True, comment="SHA-256 of the code; null once taken"),
+    sa.Column("code_expires_at", Instant, nullable=False),
+    sa.Column("items", Json, nullable=False, comment="codes of the service items it is good for"),
+    sa.Column("types", Json, nullable=False, comment="certificate types it is good for"),
+    sa.Column("valid_until", Instant, nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
 )

@@ -17,6 +17,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from hub.catalogue.items import ServiceItem
+from hub.consent.approver import may_decide
 from hub.consent.model import CaseFacts, Grant, RequestState, consent_requests, grants, pushed_requests
 from hub.consent.request import start
 from hub.consent.withdraw import from_row
@@ -39,10 +40,11 @@ _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A pushed request in the browser that opened it: which consent request, and who must decide."""
+    """A pushed request in the browser that opened it: which consent request, what it asks, and of whom."""
 
     public_id: str
     applicant: UUID
+    details: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,21 +137,25 @@ async def open_pushed(tx: Tx, *, request_uri: str, department: str, browser: str
             next_en="Go back to the office's website and start again from there.",
         )
     row: Any = await tx.first(
-        sa.select(pending.public_id, table.applicant).join(
+        sa.select(pending.public_id, pending.details, table.applicant).join(
             pushed_requests, table.request_id == pending.id
         ).where(table.uri_hash == key)
     )
-    return Opened(row.public_id, row.applicant)
+    return Opened(row.public_id, row.applicant, tuple(row.details))
 
 
 async def hand_over(tx: Tx, *, opened: Opened) -> bool:
-    """Give an opened request to the citizen who signed in; False, and the request is over, for anybody else."""
+    """Give an opened request to the citizen who signed in; False, and the request is over, for
+    anybody who may not decide."""
     pending = consent_requests.c
     citizen = tx.actor.subject_id
     still = consent_requests.update().where(
         pending.public_id == opened.public_id, pending.state == RequestState.PENDING
     )
-    if citizen is not None and citizen == opened.applicant:
+    details = [Detail.from_json(raw) for raw in opened.details]
+    if citizen is not None and await may_decide(
+        tx, person=citizen, applicant=opened.applicant, details=details
+    ):
         await tx.run(still.where(pending.approver.is_(None)).values(approver=citizen))
         return True
     await tx.run(still.values(state=RequestState.REFUSED, decided_at=tx.now))

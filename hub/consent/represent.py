@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from hub.access.model import Look, Outcome
 from hub.access.record import record
 from hub.certificates.find import Held, of_holder, open_body
-from hub.certificates.model import CertificateState, certificate_holders
+from hub.certificates.model import CertificateRef, CertificateState, certificate_holders
 from hub.clock import civil_day, day_start
 from hub.consent.model import Basis, guardianships
 from hub.errors import Forbidden
@@ -33,6 +33,7 @@ class Guardianship:
     child: UUID
     certificate: str
     ends_at: datetime
+    row: CertificateRef
 
 
 async def prove_guardian(
@@ -86,7 +87,8 @@ async def prove_guardian(
             next_zh="请联系窗口处理争议。",
             next_en="Ask the counter to settle the dispute.",
         )
-    return Guardianship(guardian, child, held.certificate.public_id, day_start(eighteenth_birthday(birthday)))
+    ends_at = day_start(eighteenth_birthday(birthday))
+    return Guardianship(guardian, child, held.certificate.public_id, ends_at, held.certificate.ref)
 
 
 async def record_refusal(
@@ -118,7 +120,7 @@ async def children_of(view: View, *, guardian: UUID) -> list[UUID]:
     found: list[UUID] = []
     for type_code, parents, _ in PROOFS:
         for held in await of_holder(view, subject_id=guardian, type_code=type_code):
-            if held.role not in parents or not await _proves(view, held):
+            if held.role not in parents or not await proves(view, held):
                 continue
             link = certificate_holders.c
             rows = await view.all(
@@ -149,7 +151,7 @@ async def _proof(view: View, guardian: UUID, child: UUID) -> tuple[Held, date] |
     link = certificate_holders.c
     for type_code, parents, claim in PROOFS:
         for held in await of_holder(view, subject_id=child, type_code=type_code):
-            if held.role != "child" or not await _proves(view, held):
+            if held.role != "child" or not await proves(view, held):
                 continue
             roles = await view.all(
                 sa.select(link.role).where(
@@ -166,7 +168,7 @@ async def _proof(view: View, guardian: UUID, child: UUID) -> tuple[Held, date] |
     return None
 
 
-async def _proves(view: View, held: Held) -> bool:
+async def proves(view: View, held: Held) -> bool:
     """Whether a certificate counts: current, not past its end, its key trusted when it was registered."""
     one = held.certificate
     if one.state is not CertificateState.CURRENT or (one.valid_until and one.valid_until <= view.now):

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from hub.catalogue.items import ServiceItem, caps, over_caps, predicates
 from hub.clock import seconds
+from hub.consent.approver import belong_together, may_decide
 from hub.consent.model import Basis, CaseFacts, Grant, RequestState, consent_requests, grants
 from hub.consent.withdraw import from_row
 from hub.errors import Forbidden, NotFound, Unprocessable
@@ -25,8 +26,6 @@ from hub.store.tx import Tx
 
 POLL_SECONDS = 5
 LIVES_AT_MOST = timedelta(days=7)
-OPEN_BASES = frozenset({Basis.HOLDER, Basis.GUARDIAN})
-"""The bases that can be asked for today; the others come with the room that proves them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +70,8 @@ async def start(
     """Record a request of the calling department for the consent of one person.
 
     1. the department is active and the case is its own, for this item, still open; 2. every detail stays inside
-    the item's caps (promise 4); 3. each holder comes from the case, never from the caller; 4. a person that we
-    do not know, or who is not part of the case, gets the same answer and a request that nobody will ever see.
+    the item's caps (promise 4); 3. each holder comes from the case, never from the caller; 4. one
+    person decides: one whom we do not know, or who may not, is answered alike, and nobody will ever see the request.
     """
     department = tx.actor.department or ""
     await departments.require_active(tx, slug=department)  # 1
@@ -84,7 +83,11 @@ async def start(
     for detail in details:
         _within_caps(detail, item, case, seconds(tx.now))  # 2
         holders.append(case.holder_for(Basis(detail.basis)))  # 3
-    reachable = approver is not None and approver == case.applicant  # 4
+    if not belong_together(details):
+        raise _over_caps("basis")
+    reachable = approver is not None and await may_decide(  # 4
+        tx, person=approver, applicant=case.applicant, details=details
+    )
     secret, public_id = public_token(32), public_token()
     lives = min(lives, LIVES_AT_MOST)
     await tx.insert(
@@ -148,8 +151,6 @@ async def poll(tx: Tx, *, auth_req_id: str) -> Poll:
 def _within_caps(detail: Detail, item: ServiceItem, case: CaseFacts, now: int) -> None:
     if detail.item_code != item.code or detail.case_id != case.public_id:
         raise _not_your_case()
-    if detail.basis not in OPEN_BASES:
-        raise _over_caps("basis")
     if detail.purpose not in item.caps.purposes:
         raise _over_caps("purpose")
     if detail.max_uses > item.caps.max_uses:

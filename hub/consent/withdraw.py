@@ -6,6 +6,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from hub.clock import seconds
+from hub.consent.licence import companies_of
 from hub.consent.model import Basis, Grant, GrantState, grants
 from hub.consent.represent import children_of
 from hub.errors import NotFound
@@ -16,8 +17,8 @@ from hub.store.tx import Tx, View
 
 
 async def withdraw(tx: Tx, *, grant: str) -> Grant:
-    """Withdraw the grant with this public id; its holder, its approver and the child's other parent may. Twice is the
-    same as once.
+    """Withdraw the grant with this public id; its holder, its approver, the child's other parent and the company's
+    representative may. Twice is the same as once.
 
     The update takes the grant's row lock, which every use takes too: uses and the withdrawal have one order,
     and `grant_seq` shows it in the ledger. Replies that were kept under this grant die with it.
@@ -36,7 +37,7 @@ async def end(tx: Tx, found: Grant, **why: str) -> Grant:
             .where(
                 grants.c.bucket == found.bucket,
                 grants.c.id == found.id,
-                grants.c.state == GrantState.STANDING,
+                grants.c.state != GrantState.WITHDRAWN,
             )
             .values(state=GrantState.WITHDRAWN, withdrawn_at=tx.now, seq=grants.c.seq + 1)
             .returning(grants)
@@ -61,10 +62,27 @@ async def end(tx: Tx, found: Grant, **why: str) -> Grant:
     return from_row(row)
 
 
+async def end_resting_on(tx: Tx, *, evidence: str) -> int:
+    """End every grant whose giver was proved by this certificate or entrustment; returns how many.
+
+    Called in the commit in which the proof itself ends: from then on nobody can use them.
+    """
+    resting = await tx.all(
+        sa.select(grants)
+        .where(grants.c.basis_evidence == evidence, grants.c.state != GrantState.WITHDRAWN)
+        .order_by(grants.c.id)
+    )
+    for row in resting:
+        await end(tx, from_row(row), by="evidence")
+    return len(resting)
+
+
 async def _may_withdraw(tx: Tx, found: Grant) -> bool:
     citizen = tx.actor.subject_id
     if citizen is None or citizen in (found.holder, found.approver):
         return citizen is not None
+    if found.basis is Basis.LEGAL_REPRESENTATIVE:
+        return found.holder in await companies_of(tx, person=citizen)
     return found.basis is Basis.GUARDIAN and found.holder in await children_of(tx, guardian=citizen)
 
 

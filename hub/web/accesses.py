@@ -7,12 +7,14 @@ from starlette.responses import RedirectResponse, Response
 
 from hub.access import history
 from hub.access.model import Access
+from hub.consent.licence import companies_of
 from hub.consent.model import Grant, GrantState
 from hub.consent.withdraw import grants_of, withdraw
 from hub.store.tx import View
+from hub.web.entrust import name_of
 from hub.web.pages.render import render
 from hub.web.pages.visit import Visit, citizen, posted
-from hub.web.wallet import children, office_names
+from hub.web.wallet import Child, children, office_names
 
 router = APIRouter(include_in_schema=False)
 
@@ -24,7 +26,7 @@ async def accesses_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
     """Newest first; `of` names one of the person's children by number, `before` continues an older page."""
     query, hub = visit.request.query_params, visit.hub
     async with hub.view(visit.actor) as view:
-        family = await children(view, visit)
+        family = await wards(view, visit)
         child = next((c for c in family if query.get("of") == str(c.number)), None)
         subject_id = child.subject_id if child else visit.subject_id
         number = query.get("before", "")
@@ -47,10 +49,18 @@ async def withdraw_grant(public_id: str, visit: Annotated[Visit, Depends(citizen
     await posted(visit)
     async with visit.hub.tx(visit.actor) as tx:
         grant = await withdraw(tx, grant=public_id)
-        family = await children(tx, visit)
+        family = await wards(tx, visit)
     child = next((c for c in family if c.subject_id == grant.holder), None)
     where = f"?of={child.number}&done=1" if child else "?done=1"
     return RedirectResponse(f"/accesses{where}", status_code=303)
+
+
+async def wards(view: View, visit: Visit) -> list[Child]:
+    """Whose records this person may see beside their own: their children, then the companies they represent."""
+    found = await children(view, visit)
+    for company in await companies_of(view, person=visit.subject_id):
+        found.append(Child(len(found) + 1, company, await name_of(view, company), company=True))
+    return found
 
 
 def _usable(grant: Grant, view: View) -> bool:

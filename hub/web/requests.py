@@ -11,12 +11,13 @@ from hub.certificates.find import of_holder
 from hub.clock import from_seconds
 from hub.consent import approve
 from hub.consent.approve import ConsentRequest
+from hub.consent.entrust import principals_of
+from hub.consent.licence import companies_of
 from hub.consent.model import Basis, RequestState
 from hub.consent.redirect import answer, return_address
 from hub.consent.represent import record_refusal
 from hub.errors import Forbidden, Malformed
-from hub.formats.masking import mask_name
-from hub.registry import subjects
+from hub.web.entrust import name_of
 from hub.web.pages.render import render
 from hub.web.pages.visit import Visit, citizen, posted, text
 from hub.web.wallet import children, office_names
@@ -43,17 +44,16 @@ async def request_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]
         offices = await office_names(view)
         back = await return_address(view, public_id=public_id)
         own = {visit.subject_id} | {child.subject_id for child in await children(view, visit)}
-        people = {
-            part.holder: await subjects.face(view, part.holder) if part.holder in own else None for part in asked.parts
-        }
-        held = {  # of somebody who is not proved to be their child, nothing is told: neither name nor what they hold
+        own |= {one.principal for one in await principals_of(view, delegate=visit.subject_id)}
+        own |= set(await companies_of(view, person=visit.subject_id))
+        names = {part.holder: await name_of(view, part.holder) if part.holder in own else "" for part in asked.parts}
+        held = {  # of somebody whom they are not proved to act for, nothing is told: neither name nor what they hold
             part.holder: {one.certificate.type_code for one in await of_holder(view, subject_id=part.holder)}
             if part.holder in own
             else {ask.type_code for ask in part.types}
             for part in asked.parts
         }
         late = asked.expires_at <= view.now
-    names = {holder: mask_name(face.name) if face else "" for holder, face in people.items()}
     return render(
         visit, "request.html", asked=asked, offices=offices, names=names, held=held, types=hub.types,
         open=asked.state is RequestState.PENDING and not late,

@@ -32,11 +32,15 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A child for whom the signed-in person is named as a parent; `number` is what stands in addresses."""
+    """A child for whom the signed-in person is named as a parent; `number` is what stands in addresses.
+
+    With `company`, a company that the person represents instead.
+    """
 
     number: int
     subject_id: UUID
     name: str
+    company: bool = False
 
 
 @dataclass(frozen=True, slots=True)

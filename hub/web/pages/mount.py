@@ -22,6 +22,8 @@ from hub.web import (
     counter,
     desk,
     developers,
+    disputes,
+    entrust,
     items,
     login,
     officer,
@@ -43,8 +45,8 @@ Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 Message = MutableMapping[str, Any]
 
 DOORS = (
-    login, wallet, apply, items, requests, accesses, verify, counter, desk, rankings, officer, auditor, admin,
-    developers,
+    login, wallet, apply, items, requests, entrust, accesses, disputes, verify, counter, desk, rankings, officer,
+    auditor, admin, developers,
 )  # fmt: skip
 
 HEADERS = {

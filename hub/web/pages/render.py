@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from starlette.responses import HTMLResponse
 
+from hub.catalogue.items import ServiceItem
 from hub.registry.types import CertificateType
 from hub.web.pages import words
 
@@ -73,6 +74,10 @@ def _type_name(code: str, types: Mapping[str, CertificateType], lang: str) -> st
     return types[code].label(lang) if code in types else code
 
 
+def _item_name(code: str, items: Mapping[str, ServiceItem], lang: str) -> str:
+    return items[code].label(lang) if code in items else code
+
+
 def _claim_name(path: tuple[str | int | None, ...], kind: CertificateType, lang: str) -> str:
     return kind.claim_label(path, lang)
 
@@ -89,7 +94,7 @@ def environment() -> Environment:
     )
     env.globals |= {"t": t, "words": words, "style": f"/static/site.css?{_digest('site.css')}"}
     env.filters |= {"name": _name, "when": _when, "day": _day, "last_day": _last_day}
-    env.filters |= {"type_name": _type_name, "claim_name": _claim_name}
+    env.filters |= {"item_name": _item_name, "type_name": _type_name, "claim_name": _claim_name}
     return env
 
 

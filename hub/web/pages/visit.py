@@ -42,12 +42,14 @@ _CITIZEN_MENU = (
     ("/items", "要带什么", "What to bring"),
     ("/requests", "待我同意", "Waiting for me"),
     ("/accesses", "谁看过我的证照", "Who looked"),
+    ("/entrust", "委托他人", "Entrust"),
 )
 _OFFICER_MENU = (
     ("counter.verify", "/counter", "综合窗口", "Counter"),
     ("cases.decide", "/desk", "审批", "Desk"),
     ("certificates.upload", "/officer", "本部门证照", "Our certificates"),
     ("certificates.approve", "/officer", "本部门证照", "Our certificates"),
+    ("complaints.handle", "/disputes", "监护争议", "Disputes"),
     ("accesses.search", "/auditor", "审计查询", "Audit"),
     ("system.operate", "/admin", "平台运行", "System"),
 )

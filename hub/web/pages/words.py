@@ -182,7 +182,10 @@ _REASONS: dict[str, tuple[str, str]] = {
     "signature.invalid": ("签名与内容不符", "the signature did not fit"),
     "holder.not_the_applicant": ("证照不是申请人的", "not the applicant's certificate"),
     "certificate.none_registered": ("没有登记过这类证照", "nothing of this type is registered"),
+    "grant.proof_fallen": ("证明代理资格的证照已失效", "what proved the right to decide does not stand any more"),
+    "grant.frozen": ("监护关系有争议，同意已冻结", "the guardian is disputed and the consent frozen"),
     "guardian.proved": ("已证明监护关系", "guardianship proved"),
+    "company.proved": ("已证明可以代表公司", "the right to act for the company proved"),
 }
 
 

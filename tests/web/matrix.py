@@ -1,0 +1,183 @@
+"""Who may come through which route, and whose object it opens: one row a route. A route without a row fails the suite.
+
+`door` names the callers that are let in (DOORS); all others are turned away. `thing` names what stands in the address
+and OWNERS says who may open it: anybody else is answered exactly as for an id that does not exist.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi.routing import APIRoute
+
+from hub.web.doors import DOORS as API
+from hub.web.pages.mount import DOORS as PAGES
+
+DOORS: dict[str, frozenset[str]] = {
+    "public": frozenset(),  # everybody; nothing to turn away
+    "client": frozenset({"edu", "degree"}),  # OAuth: a signed assertion
+    "department": frozenset({"edu", "degree"}),  # its own token
+    "consent": frozenset({"consent"}),  # a consent token of edu
+    "citizen": frozenset({"wang", "li"}),
+    "counter": frozenset({"clerk", "clerk of si", "decider", "decider of si"}),
+    "issuing": frozenset({"issuer", "second"}),
+    "confirming": frozenset({"second"}),
+    "deciding": frozenset({"decider", "decider of si"}),
+    "auditing": frozenset({"auditor"}),
+    "operating": frozenset({"operator"}),
+    "complaints": frozenset({"complaints"}),
+}
+
+CALLERS = ("nobody", *sorted(frozenset().union(*DOORS.values())))
+
+OWNERS: dict[str, frozenset[str]] = {
+    "certificate": frozenset({"wang", "degree"}),  # its holder, its issuer
+    "case": frozenset({"wang", "edu", "clerk", "decider"}),  # the applicant, the department that handles it
+    "request": frozenset({"wang"}),
+    "grant": frozenset({"wang"}),
+    "grant_id": frozenset({"edu"}),
+    "access": frozenset({"auditor"}),
+    "entrustment": frozenset({"wang"}),
+    "order": frozenset({"edu", "second"}),
+    "key": frozenset({"edu"}),
+    "ranking": frozenset({"decider"}),
+    "item": frozenset({"wang", "li"}),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One route: its door, what its address names, and what a well-formed call carries."""
+
+    door: str
+    thing: str = ""
+    send: dict[str, Any] = field(default_factory=dict)
+    seen: bool = False  # everybody can see the thing; only who may act on it is asked, and others get 403
+    alike: bool = True  # False: the owner's refusal says more than the stranger's, for a reason given beside the row
+
+
+def _json(**body: Any) -> dict[str, Any]:
+    return {"json": body}
+
+
+def _form(**fields: str) -> dict[str, Any]:
+    return {"form": fields}
+
+
+ROWS: dict[str, Row] = {
+    # departments that issue
+    "POST /v1/departments/{slug}/enrol": Row("public"),
+    "POST /v1/keys": Row("department"),
+    "POST /v1/keys/{kid}/retire": Row("department", "key"),
+    "POST /v1/status-lists/reserve": Row("department", send=_json(count=1)),
+    "PUT /v1/status-lists": Row("department"),
+    "GET /v1/status-lists/mine": Row("department"),
+    "POST /v1/certificates": Row("department"),
+    "POST /v1/certificates/batch": Row("department"),
+    "GET /v1/certificates/{certificate_id}": Row("department", "certificate"),
+    "POST /v1/certificates/{certificate_id}/status": Row(
+        "department", "certificate", _json(event="revoke", reason="test", status_list="x.y.z")
+    ),
+    "PUT /v1/certificates/{certificate_id}/face": Row("department", "certificate", {"content": b"%PDF-1.7"}),
+    "GET /v1/work-orders": Row("department"),
+    "GET /v1/work-orders/{order_id}/file": Row("department", "order"),
+    "POST /v1/work-orders/{order_id}/done": Row("department", "order", _json(signed=1, quarantined=0)),
+    # departments that verify
+    "POST /v1/verifications": Row("consent", send=_json(asks=[{"type": "degree"}])),
+    "POST /v1/verifications/batch": Row("department"),
+    "POST /v1/cases": Row("department"),
+    "GET /v1/cases": Row("department"),
+    "GET /v1/cases/{case_id}": Row("department", "case"),
+    "POST /v1/cases/{case_id}/score": Row("department", "case", _json(disclosures=[])),
+    "GET /v1/grants/{grant_id}": Row("department", "grant_id"),
+    "DELETE /v1/grants/{grant_id}": Row("department", "grant_id"),
+    # OAuth
+    "POST /oauth/token": Row("client", send=_form(grant_type="client_credentials")),
+    "POST /oauth/introspect": Row("client", send=_form(token="x")),
+    "POST /oauth/revoke": Row("client", send=_form(token="x")),
+    "POST /oauth/par": Row("client", send=_form(response_type="code")),
+    "POST /oauth/bc-authorize": Row("client", send=_form(scope="openid")),
+    "GET /oauth/authorize": Row("public"),
+    "GET /.well-known/oauth-authorization-server": Row("public"),
+    # everybody
+    "GET /items": Row("public"),
+    "GET /items/{code}": Row("public"),
+    "GET /items/{code}/plan": Row("citizen", "item"),
+    "GET /v1/items": Row("public"),
+    "GET /v1/types": Row("public"),
+    "GET /v1/types/{code}": Row("public"),
+    "GET /v1/items/{code}": Row("public"),
+    "GET /.well-known/jwt-vc-issuer/dept/{slug}": Row("public"),
+    "GET /.well-known/jwks.json": Row("public"),
+    "GET /v1/status-lists/{list_id}": Row("public"),
+    "GET /checkpoint": Row("public"),
+    "GET /tile/{rest:path}": Row("public"),
+    "GET /v1/proofs/{leaf_hash}": Row("public"),
+    "GET /v1/consistency/{old}/{new}": Row("public"),
+    "GET /v1/trust-bundle": Row("public"),
+    "GET /healthz": Row("public"),
+    "GET /readyz": Row("public"),
+    "GET /": Row("public"),
+    "GET /login": Row("public"),
+    "POST /login": Row("public"),
+    "GET /enter/{token}": Row("public"),
+    "POST /enter/{token}": Row("public"),
+    "POST /logout": Row("public"),
+    "GET /help": Row("public"),
+    "GET /verify": Row("public"),
+    "POST /verify": Row("public"),
+    "GET /v/{public_id}": Row("public"),
+    "GET /developers": Row("public"),
+    "GET /rankings": Row("public"),
+    "GET /rankings/{public_id}": Row("public"),
+    "GET /rankings/{public_id}/facts.json": Row("public"),
+    "GET /rankings/{public_id}/{revision}/notice.csv": Row("public"),
+    # citizens
+    "GET /wallet": Row("citizen"),
+    "GET /wallet/{public_id}": Row("citizen", "certificate"),
+    "GET /wallet/{public_id}/face.pdf": Row("citizen", "certificate", alike=False),  # hers has no face in this test
+    "GET /apply": Row("citizen"),
+    "POST /cases": Row("citizen", send=_form(item="x")),
+    "GET /cases/{public_id}": Row("citizen", "case"),
+    "POST /cases/{public_id}/review": Row("citizen", "case", _form(reason="x")),
+    "GET /requests": Row("citizen"),
+    "GET /requests/{public_id}": Row("citizen", "request"),
+    "POST /requests/{public_id}": Row("citizen", "request", _form(decision="refuse")),
+    "GET /accesses": Row("citizen"),
+    "POST /grants/{public_id}/withdraw": Row("citizen", "grant"),
+    "POST /grants/{public_id}/dispute": Row("citizen", "grant", alike=False),  # not about a child: nobody's to dispute
+    "GET /entrust": Row("citizen"),
+    "POST /entrust": Row("citizen"),
+    "POST /entrust/take": Row("citizen", send=_form(code="x")),
+    "POST /entrust/{public_id}/end": Row("citizen", "entrustment"),
+    # officers
+    "GET /disputes": Row("complaints"),
+    "POST /disputes": Row("complaints", send=_form(decision="stop")),
+    "GET /counter": Row("counter"),
+    "POST /counter/cases": Row("counter"),
+    "GET /counter/cases/{public_id}": Row("counter", "case"),
+    "POST /counter/cases/{public_id}/ask": Row("counter", "case", _form(who="applicant")),
+    "POST /counter/cases/{public_id}/verify": Row("counter", "case"),
+    "POST /counter/cases/{public_id}/score": Row("counter", "case"),
+    "GET /desk": Row("deciding"),
+    "GET /desk/cases/{public_id}": Row("deciding", "case"),
+    "POST /desk/cases/{public_id}/reviews/{review_id}": Row("deciding", "case", alike=False),  # no review is asked for
+    "POST /desk/rankings": Row("deciding"),
+    "POST /desk/rankings/{public_id}/close": Row("deciding", "ranking", seen=True),
+    "POST /desk/rankings/{public_id}/draw": Row("deciding", "ranking", seen=True),
+    "GET /officer": Row("issuing"),
+    "POST /officer/orders": Row("issuing"),
+    "POST /officer/orders/{public_id}": Row("confirming", "order", _form(decision="confirm")),
+    "GET /auditor": Row("auditing"),
+    "GET /auditor/accesses/{public_id}": Row("auditing", "access"),
+    "GET /admin": Row("operating"),
+}
+
+
+def routes() -> set[str]:
+    """Every route of the application, as rows are named."""
+    found = set()
+    for door in (*API, *PAGES):
+        for route in door.router.routes:
+            assert isinstance(route, APIRoute), "a door has routes of FastAPI only"
+            found |= {f"{method} {route.path}" for method in route.methods}
+    return found
