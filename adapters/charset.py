@@ -6,7 +6,7 @@ differ, so names are brought to the Unicode form before they are compared or has
 is noted.
 """
 
-import unicodedata
+import re
 
 # GB 18030-2022 moved these 18 from the private use area to Unicode; -2005 moved A8BC.
 _MOVED = {
@@ -33,10 +33,15 @@ UNICODE_FORMS = _older_forms() | _MOVED
 
 _INVISIBLE = frozenset("\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f\u202a\u202b\u202c\u202d\u202e")
 
+_PRIVATE = re.compile("[\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd]")  # all of category Co
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")  # all of category Cc
+_UNDECODED = re.compile("[\ud800-\udfff]")
+_LOSSY = re.compile("[?？\ufffd]")
+
 
 def to_unicode_forms(text: str) -> str:
     """`text` with every private-use character that has a Unicode form replaced by it."""
-    return text.translate(UNICODE_FORMS)
+    return text if text.isascii() else text.translate(UNICODE_FORMS)
 
 
 def replaced(raw: str) -> str:
@@ -50,27 +55,27 @@ def replaced(raw: str) -> str:
 
 def has_private_use(text: str) -> bool:
     """Whether a private-use character is left: it means something else on every machine."""
-    return any(unicodedata.category(char) == "Co" for char in text)
+    return _PRIVATE.search(text) is not None
 
 
 def has_undecoded(text: str) -> bool:
     """Whether bytes that could not be decoded stand in the text (lone surrogates)."""
-    return any("\ud800" <= char <= "\udfff" for char in text)
+    return _UNDECODED.search(text) is not None
 
 
 def has_control(text: str) -> bool:
     """Whether a control character stands in the text."""
-    return any(unicodedata.category(char) == "Cc" for char in text)
+    return _CONTROL.search(text) is not None
 
 
 def is_lossy(name: str) -> bool:
     """Whether a store that could not hold a character of a name left `?` or U+FFFD."""
-    return any(char in "?？\ufffd" for char in name)
+    return _LOSSY.search(name) is not None
 
 
 def has_invisible(text: str) -> bool:
     """Whether zero-width or direction marks stand in the text."""
-    return any(char in _INVISIBLE for char in text)
+    return not _INVISIBLE.isdisjoint(text)
 
 
 def strip(text: str) -> str:

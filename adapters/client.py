@@ -187,22 +187,38 @@ class HubClient:
     # --- how a call is made ---
 
     def _json(
-        self, method: str, path: str, body: Mapping[str, Any] | None, scope: str | None = "issue"
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        scope: str | None = "issue",
+        key: str | None = None,
     ) -> Mapping[str, Any]:
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        answer = self._send(method, path, content, "application/json", scope)
+        answer = self._send(method, path, content, "application/json", scope, key)
         found = jws.loads(answer.content, max_bytes=MAX_ANSWER) if answer.content else {}
         if not isinstance(found, dict):
             raise odd_answer()
         return found
 
     def _send(
-        self, method: str, path: str, content: bytes | None, media_type: str, scope: str | None
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        media_type: str,
+        scope: str | None,
+        key: str | None = None,
     ) -> httpx.Response:
-        """One call, with a token of `scope` unless that is None; an old token is renewed once."""
+        """One call, with a token of `scope` unless that is None; an old token is renewed once.
+
+        `key` goes along as Idempotency-Key: the same call again is answered as the first time.
+        """
 
         def make() -> tuple[dict[str, str], bytes | None]:
             headers = {"content-type": media_type} if content is not None else {}
+            if key is not None:
+                headers["idempotency-key"] = key
             if scope is not None:
                 token = self._token(scope)
                 headers["authorization"] = f"DPoP {token}"

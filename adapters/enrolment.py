@@ -27,8 +27,16 @@ class Enrolment:
     """The key side of an agent. One key for each purpose; private halves stay in the keyring."""
 
     def __init__(
-        self, me: AgentConfig, keyring: Keyring, state: State, client: HubClient, clock: Clock
+        self,
+        me: AgentConfig,
+        keyring: Keyring,
+        state: State,
+        client: HubClient,
+        clock: Clock,
+        *,
+        purposes: tuple[str, ...] = PURPOSES,
     ) -> None:
+        self._purposes = purposes
         self._me = me
         self._keyring = keyring
         self._state = state
@@ -50,7 +58,7 @@ class Enrolment:
     def make_missing(self) -> list[str]:
         """Make a key for each purpose that has none. Gives the ids of all keys in force."""
         kids = []
-        for purpose in PURPOSES:
+        for purpose in self._purposes:
             try:
                 kids.append(self._remember(purpose, self._keyring.active(purpose, self._clock())))
             except KeyFault as fault:
@@ -67,7 +75,7 @@ class Enrolment:
         self.make_missing()
         digest = hashlib.sha256(code.encode()).hexdigest()
         offers = []
-        for purpose in PURPOSES:
+        for purpose in self._purposes:
             signer = self._keyring.active(purpose, self._clock())
             proof = self._proof(signer, purpose, code_sha256=digest)
             offers.append({"purpose": purpose, "jwk": signer.public.jwk, "proof": proof})

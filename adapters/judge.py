@@ -1,11 +1,14 @@
-"""Rows of a source to decisions about their content: mapped and checked, or why not. Knows no state and no hub."""
+"""Rows of a source to decisions about their content: mapped, or why not. Knows no state and no hub.
+
+Whether the content fits its certificate type is asked separately (`CertificateType.check`, ten times dearer than the
+mapping): content that was certified before need not be asked again.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from adapters.certtypes import CertificateType
 from adapters.findings import Finding
 from adapters.mapping import Mapped, key_of, map_row
 from adapters.model import Dataset
@@ -27,9 +30,7 @@ class Judged:
     cursor: Any = None
 
 
-def judged(
-    rows: Iterable[Row | Unreadable], dataset: Dataset, kind: CertificateType, *, today: date
-) -> Iterator[Judged]:
+def judged(rows: Iterable[Row | Unreadable], dataset: Dataset, vct: str, *, today: date) -> Iterator[Judged]:
     """One answer for each source key, in the order of the rows."""
     cursor = dataset.cursor.column if dataset.cursor is not None else None
     for key, group in by_key(rows, dataset):
@@ -44,23 +45,18 @@ def judged(
         elif len(group) > 1:
             yield Judged(key, len(group), (Finding("duplicate_key"),), cursor=seen)
         else:
-            found = judge(group[0], dataset, kind, today=today)
+            found = _mapped(group[0], dataset, today)
             if isinstance(found, Mapped):
-                yield Judged(key, 1, mapped=found, digest=found.digest(kind.vct), cursor=seen)
+                yield Judged(key, 1, mapped=found, digest=found.digest(vct), cursor=seen)
             else:
                 yield Judged(key, 1, found, cursor=seen)
 
 
-def judge(
-    row: Row | Unreadable, dataset: Dataset, kind: CertificateType, *, today: date
-) -> Mapped | tuple[Finding, ...]:
-    """What one row would say as a certificate, or every reason why it cannot be one."""
+def _mapped(row: Row | Unreadable, dataset: Dataset, today: date) -> Mapped | tuple[Finding, ...]:
     if isinstance(row, Unreadable):
         return (Finding(row.code),)
     mapped = map_row(row, dataset, today=today)
-    if not isinstance(mapped, Mapped):
-        return tuple(_with_pattern(finding, row) for finding in mapped)
-    return kind.check(mapped) or mapped
+    return mapped if isinstance(mapped, Mapped) else tuple(_with_pattern(finding, row) for finding in mapped)
 
 
 def _with_pattern(finding: Finding, row: Row) -> Finding:

@@ -34,7 +34,7 @@ class Checker:
     """Checks answers of the hub by keys. Fetched once each: issuers' keys, status lists, the hub's receipt keys."""
 
     client: HubClient
-    log_key: Vkey
+    log_key: Vkey | None
     clock: Clock = now
     _issuers: dict[str, Mapping[str, PublicKey]] = field(default_factory=dict)
     _lists: dict[str, str] = field(default_factory=dict)
@@ -77,6 +77,8 @@ class Checker:
 
         Waits for the few seconds that a new leaf may take. Raises `Unprocessable` when the proof does not hold.
         """
+        if self.log_key is None:
+            raise Malformed("offline.no_log_key", "没有固定日志公钥。", "No ledger key is pinned.")
         proof = tlogproof.read(self.client.public(f"/v1/proofs/{leaf_hash.hex()}"))
         cosigned = tlogproof.check(proof, leaf_hash, self.log_key)  # 4
         return proof.index, cosigned.checkpoint.size

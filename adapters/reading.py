@@ -119,7 +119,7 @@ class Pass:
     def _read(self, source: Source, *, whole: bool, mark: Watermark | None) -> bool:
         """Every row to a decision. True when the dataset was stopped: too many bad rows, or another table."""
         found = mended(self.desk.state, self.dataset, source.rows())
-        rows = judged(found, self.dataset, self.kind, today=self.today)
+        rows = judged(found, self.dataset, self.kind.vct, today=self.today)
         first = list(islice(rows, breaker.FIRST))
         if whole and self._strangers(first):
             return True
@@ -161,8 +161,11 @@ class Pass:
             self._changes.drop(ref)
             self._quarantine(ref, written, (Finding("duplicate_key"),))
             return
-        if one.mapped is None:
-            self._quarantine(ref, written, one.findings)
+        findings = one.findings
+        if one.mapped is not None and (entry is None or entry.claims_hash != one.digest):
+            findings = self.kind.check(one.mapped)
+        if one.mapped is None or findings:
+            self._quarantine(ref, written, findings)
             return
         self.counts.update(f"note:{note.code}" for note in one.mapped.notes)
         job = self._job(ref, written, one.mapped, one.digest, entry)

@@ -41,7 +41,7 @@ def survey(desk: Desk, dataset: Dataset) -> Survey:
     source = open_source(dataset, desk.me.state.parent)
     try:
         different = drift.look(state, dataset, source)
-        groups = judged(mended(state, dataset, source.rows()), dataset, kind, today=desk.today)
+        groups = judged(mended(state, dataset, source.rows()), dataset, kind.vct, today=desk.today)
         first = list(islice(groups, breaker.FIRST))
         known = standing = 0
         for place, one in enumerate(chain(first, groups)):
@@ -53,12 +53,13 @@ def survey(desk: Desk, dataset: Dataset) -> Survey:
             known += entry is not None and place < len(first)
             current = entry is not None and entry.state == "current"
             standing += current
-            if one.mapped is None:
+            same = current and entry is not None and entry.claims_hash == one.digest
+            if one.mapped is None or (not same and kind.check(one.mapped)):
                 counts["quarantined"] += 1
             elif entry is None or not current:
                 counts["new"] += 1
             else:
-                counts["unchanged" if entry.claims_hash == one.digest else "changed"] += 1
+                counts["unchanged" if same else "changed"] += 1
     finally:
         source.close()
     few = min(len(first), state.count_entries(dataset.id))

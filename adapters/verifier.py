@@ -3,10 +3,11 @@
 What comes back is checked here again, without the hub: `adapters.offline` needs the issuer's public key only.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import httpx
@@ -44,15 +45,20 @@ class VerifierClient(HubClient):
     """A department's calls at the doors for verifiers, with its own client key and scope `verify`."""
 
     def open_case(
-        self, item_code: str, applicant: Mapping[str, str], beneficiary: Mapping[str, str] | None = None
+        self,
+        item_code: str,
+        applicant: Mapping[str, str],
+        beneficiary: Mapping[str, str] | None = None,
+        *,
+        key: str | None = None,
     ) -> str:
-        """`POST /v1/cases`: gives the case id. People are `{"id_type", "id_no"}`."""
+        """`POST /v1/cases`: gives the case id. People are `{"id_type", "id_no"}`. The same `key` is the same case."""
         body = {
             "item_code": item_code,
             "applicant": dict(applicant),
             "beneficiary": beneficiary and dict(beneficiary),
         }
-        return str(self._json("POST", "/v1/cases", body, "verify")["case_id"])
+        return str(self._json("POST", "/v1/cases", body, "verify", key)["case_id"])
 
     def ask(
         self, details: Sequence[Mapping[str, Any]], *, login_hint: str, binding_message: str = ""
@@ -90,8 +96,13 @@ class VerifierClient(HubClient):
             tuple(found["authorization_details"]),
         )
 
-    def verify(self, token: str, asks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """`POST /v1/verifications` under a consent token: one use of each grant; one verdict for each certificate."""
+    def verify(
+        self, token: str, asks: Sequence[Mapping[str, Any]], *, key: str | None = None
+    ) -> list[Mapping[str, Any]]:
+        """`POST /v1/verifications` under a consent token: one use of each grant; one verdict for each certificate.
+
+        `key`: the same call within ten minutes gets the first answer, and takes no further use.
+        """
         content = json.dumps({"asks": list(asks)}, ensure_ascii=False).encode()
 
         def make() -> tuple[dict[str, str], bytes]:
@@ -99,6 +110,7 @@ class VerifierClient(HubClient):
                 "content-type": "application/json",
                 "authorization": f"DPoP {token}",
                 "dpop": self._proof("POST", "/v1/verifications", token),
+                **({"idempotency-key": key} if key is not None else {}),
             }
             return headers, content
 
@@ -129,6 +141,52 @@ class VerifierClient(HubClient):
             return headers, urlencode(form).encode()
 
         return _object(self._persist("POST", path, make))
+
+
+class AsyncVerifier:
+    """The same calls for programs that live in an event loop: each is made in a worker thread.
+
+    async with AsyncVerifier(client) as verifier:
+        asked = await verifier.ask(details, login_hint="111:...")
+    """
+
+    def __init__(self, client: VerifierClient) -> None:
+        self._client = client
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self._client.close)
+
+    async def open_case(
+        self,
+        item_code: str,
+        applicant: Mapping[str, str],
+        beneficiary: Mapping[str, str] | None = None,
+        *,
+        key: str | None = None,
+    ) -> str:
+        """See `VerifierClient.open_case`."""
+        return await asyncio.to_thread(self._client.open_case, item_code, applicant, beneficiary, key=key)
+
+    async def ask(
+        self, details: Sequence[Mapping[str, Any]], *, login_hint: str, binding_message: str = ""
+    ) -> Asked:
+        """See `VerifierClient.ask`."""
+        return await asyncio.to_thread(
+            self._client.ask, details, login_hint=login_hint, binding_message=binding_message
+        )
+
+    async def poll(self, asked: Asked) -> Consent | None:
+        """See `VerifierClient.poll`."""
+        return await asyncio.to_thread(self._client.poll, asked)
+
+    async def verify(
+        self, token: str, asks: Sequence[Mapping[str, Any]], *, key: str | None = None
+    ) -> list[Mapping[str, Any]]:
+        """See `VerifierClient.verify`."""
+        return await asyncio.to_thread(self._client.verify, token, asks, key=key)
 
 
 def _object(answer: httpx.Response) -> Mapping[str, Any]:

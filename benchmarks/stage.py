@@ -26,8 +26,18 @@ from benchmarks.measure import ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-from parts import FixedClock, die_with_parent, free_port, listens, postgres_bin, postgres_server, wait_until
-from registry.makers import AUDIENCE, resident
+from parts import (
+    FixedClock,
+    MariaDB,
+    die_with_parent,
+    free_port,
+    listens,
+    mariadb_server,
+    postgres_bin,
+    postgres_server,
+    wait_until,
+)
+from registry.makers import AUDIENCE, credit, resident
 from world import SCHOOL, Person, TestDepartment, World
 
 from hub.cli.init import make_keys
@@ -43,7 +53,8 @@ from hub.main import build
 from hub.web.deps import Hub
 
 __all__ = [
-    "AUDIENCE", "ROOT", "SCHOOL", "Person", "TestDepartment", "die_with_parent", "free_port", "listens", "postgres_bin",
+    "AUDIENCE", "ROOT", "SCHOOL", "MariaDB", "Person", "TestDepartment", "credit", "die_with_parent", "free_port",
+    "listens", "mariadb_server", "postgres_bin",
 ]  # fmt: skip
 
 JSON = "application/json"
@@ -180,10 +191,10 @@ def raw_request(
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
-def set_stage(folder: Path, database_url: str = "") -> Stage:
+def set_stage(folder: Path, database_url: str = "", *, public_url: str = AUDIENCE) -> Stage:
     """Tables, the hub's own keys, and the hub; no loop may be running (migrations bring their own)."""
     settings = Settings(
-        public_url=AUDIENCE,
+        public_url=public_url,
         data_dir=folder,
         database_url=database_url or f"sqlite:///{folder / 'hub.db'}",
         port=free_port(),

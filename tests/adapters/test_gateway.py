@@ -1,0 +1,456 @@
+"""A reviewing department's old system and its gateway: a real hub, a citizen who decides, scripts with one password."""
+
+import asyncio
+import csv
+import json
+import shutil
+import subprocess
+import threading
+import time
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+import sqlalchemy as sa
+import uvicorn
+from parts import free_port, missing
+
+from adapters import gatewayconfig, gatewaydrop
+from adapters.agent import Agent
+from adapters.enrolment import Enrolment
+from adapters.gateway import Gateway
+from adapters.gatewaycommand import password_of
+from adapters.gatewaydoor import PLAIN, as_csv, door
+from adapters.gatewaysandbox import PEOPLE, Sandbox
+from adapters.gatewaytickets import Tickets
+from adapters.model import AgentConfig
+from adapters.offline import Checker
+from adapters.state import State
+from adapters.verifier import AsyncVerifier, VerifierClient
+from adapters.yamltree import ConfigFault
+from hub.actor import Actor, ActorKind
+from hub.consent import approve
+from hub.consent.model import consent_requests
+from hub.errors import Conflict, HubError, Malformed, NotFound
+from hub.ledger.create import create
+from hub.ledger.model import leaves
+from hub.registry import subjects
+from keys.files import Keyring
+
+SAMPLES = Path(__file__).parents[2] / "docs" / "samples"
+CONFIG = """\
+gateway: {{department: dg-edu, hub: "{hub}", listen: "127.0.0.1:{port}"}}
+services:
+  - name: degree
+    item: 441900-edu-points-enrolment
+    purpose: points-enrolment
+    types: [degree]
+    columns: {{学位: degree.degree_level, 学校: degree.school}}
+drop: {{in: in, out: out}}
+"""
+
+
+class Slot:
+    """A gateway on the shared clock, its parts within reach."""
+
+    def __init__(self, folder: Path, running_hub) -> None:
+        self.folder, self.hub = folder, running_hub
+        self.offset = timedelta(0)
+        folder.mkdir(exist_ok=True)
+        self.path = folder / "gateway.yaml"
+        self.path.write_text(CONFIG.format(hub=running_hub.url, port=free_port()), encoding="utf-8")
+        self.config = gatewayconfig.load(self.path)
+        self.keyring = Keyring(self.config.keys, "gateway-passphrase-1")
+        self.start()
+
+    def now(self):
+        return self.hub.clock() + self.offset
+
+    def start(self) -> None:
+        self.client = VerifierClient(
+            self.config.hub, "dg-edu", lambda: self.keyring.active("client", self.hub.clock()), clock=self.now,
+            sleep=lambda _: None,
+        )  # fmt: skip
+        self.tickets = Tickets(self.config.state)
+        self.gateway = Gateway(self.config, self.client, self.tickets, clock=self.now)
+
+    def stop(self) -> None:
+        self.client.close()
+        self.tickets.close()
+
+    def enrol(self) -> None:
+        me = AgentConfig("dg-edu", self.config.hub, self.config.state, self.config.keys)
+        with closing(State(self.folder / "enrol.db")) as state:
+            Enrolment(me, self.keyring, state, self.client, self.now, purposes=("client",)).enrol(
+                self.hub.code_for("dg-edu")
+            )
+
+    def work(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.hub.clock.advance(seconds=40)  # what waits is due again
+            self.gateway.work()
+
+
+@pytest.fixture
+def ledger(running_hub) -> None:
+    """The hub keeps its ledger: certificates count when their leaves are in it."""
+    hub = running_hub.hub
+    running_hub.in_hub(
+        lambda tx: create(
+            tx, blobs=hub.blobs, origin=running_hub.settings.origin, signer=hub.signer("ledger")
+        )
+    )
+
+
+def sequenced(running_hub) -> None:
+    """Wait until every leaf so far is in the ledger."""
+
+    async def waiting(tx):
+        return await tx.value(sa.select(sa.func.count()).where(leaves.c.idx.is_(None)))
+
+    for _ in range(300):
+        if not running_hub.in_hub(waiting):
+            return
+        time.sleep(0.1)
+    pytest.fail("the ledger stands still")
+
+
+@pytest.fixture
+def slot(running_hub, ledger, tmp_path):
+    found = Slot(tmp_path / "gateway", running_hub)
+    found.enrol()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def degrees(running_hub, ledger, config_file, fill):
+    """Five people whose degrees are registered."""
+    fill(1, 5)
+    line = f'agent: {{department: dg-degree, hub: "{running_hub.url}", faces: false}}\n'
+    with Agent.load(
+        config_file(agent=line), passphrase="agent-passphrase-1", clock=running_hub.clock
+    ) as agent:
+        agent.enrol(running_hub.code_for("dg-degree"))
+        assert agent.sync().registered == 5
+        sequenced(running_hub)
+        yield agent
+
+
+def decide(running_hub, number: str, *, agree: bool = True) -> None:
+    """The citizen answers the request that waits for them."""
+
+    async def who(tx):
+        found = await subjects.find(tx, id_type="111", id_no=number)
+        rows = await tx.all(sa.select(consent_requests).where(consent_requests.c.state == "pending"))
+        return found, [row.public_id for row in rows]
+
+    subject, waiting = running_hub.in_hub(who)
+
+    async def act(tx):
+        hub = running_hub.hub
+        shown = await approve.show(tx, public_id=waiting[-1], items=hub.items, types=hub.types)
+        if not agree:
+            await approve.refuse(tx, public_id=waiting[-1])
+            return
+        chosen = [{ask.type_code: [one.path for one in ask.fields] for ask in part.types} for part in shown.parts]
+        await approve.approve(tx, public_id=waiting[-1], chosen=chosen, items=hub.items, types=hub.types)
+
+    running_hub.in_hub(act, Actor(ActorKind.CITIZEN, subject_id=subject))
+    sequenced(running_hub)
+
+
+def test_from_a_number_to_a_checked_answer(slot, degrees, running_hub, resident):
+    asked = {"service": "degree", "id_no": resident(3), "reference": "OLD-1"}
+    ticket = slot.gateway.accept(asked)
+    assert slot.gateway.accept(asked).id == ticket.id
+    with pytest.raises(Conflict):
+        slot.gateway.accept(asked | {"id_no": resident(4)})
+    slot.work(3)
+    waiting = slot.tickets.by_id(ticket.id)
+    assert waiting.state == "waiting"
+    decide(running_hub, resident(3))
+    slot.stop()
+    slot.start()  # restarted between question and answer
+    slot.work(2)
+    said = slot.gateway.answer(slot.tickets.by_id(ticket.id))
+    assert (said["state"], said["sandbox"]) == ("verified", False)
+    assert said["columns"] == {"学位": "bachelor", "学校": "东莞理工学院"}
+    [one] = said["certificates"]
+    assert Checker(slot.client, None, slot.now).certificate(one["sd_jwt"], "dg-degree")["school"] == "东莞理工学院"
+    slot.hub.clock.advance(days=8)
+    slot.gateway.work()
+    assert slot.gateway.answer(slot.tickets.by_id(ticket.id))["certificates"] == []  # forgotten
+
+
+def test_a_citizen_who_refuses_one_without_a_record_and_a_revoked_degree(slot, degrees, running_hub, resident):
+    refused = slot.gateway.accept({"service": "degree", "id_no": resident(2)})
+    slot.work(2)
+    decide(running_hub, resident(2), agree=False)
+    nobody = slot.gateway.accept({"service": "degree", "id_no": resident(77)})
+    slot.work(2)
+    assert slot.tickets.by_id(refused.id).state == "refused", slot.tickets.by_id(refused.id)
+    assert slot.tickets.by_id(nobody.id).state == "waiting"  # people whom nobody knows are answered alike
+    degrees.revoke("degree", "4", "issued-in-error")
+    revoked = slot.gateway.accept({"service": "degree", "id_no": resident(4)})
+    slot.work(2)
+    decide(running_hub, resident(4))
+    slot.work(2)
+    assert slot.tickets.by_id(revoked.id).state in ("no_record", "not_accepted")
+    assert slot.gateway.answer(slot.tickets.by_id(revoked.id))["certificates"] == []
+
+
+def test_a_hub_that_is_away_and_a_wrong_clock_are_told_and_pass(slot, degrees, running_hub, resident):
+    ticket = slot.gateway.accept({"service": "degree", "id_no": resident(1)})
+    there, slot.client.hub = slot.client.hub, "http://127.0.0.1:9"
+    slot.work()
+    assert slot.tickets.by_id(ticket.id).state == "hub_away"
+    slot.client.hub = there
+    slot.offset = timedelta(hours=3)
+    slot.client._tokens.clear()
+    slot.gateway._skew = lambda: 3 * 3600.0  # the hub of the test stands still; its Date header does not
+    slot.work()
+    told = slot.tickets.by_id(ticket.id)
+    assert told.state == "clock_wrong"
+    assert "+10800" in told.zh
+    slot.offset = timedelta(0)
+    slot.hub.clock.advance(hours=4)
+    slot.work(3)
+    decide(running_hub, resident(1))
+    slot.work(2)
+    assert slot.tickets.by_id(ticket.id).state == "verified"
+
+
+def test_what_is_not_asked_rightly_is_refused_at_once(slot, resident):
+    for asked, kind in (
+        ({"service": "nothing", "id_no": resident(1)}, NotFound),
+        ({"service": "degree", "id_no": "441900199403150010"}, Malformed),
+        ({"service": "degree"}, Malformed),
+        ({"service": "degree", "id_no": resident(1), "reference": "x" * 65}, Malformed),
+    ):
+        with pytest.raises(kind):
+            slot.gateway.accept(asked)
+    assert slot.tickets.states() == []
+
+
+def test_a_dropped_file_is_answered_line_by_line(slot, degrees, running_hub, resident):
+    drop = slot.config.drop
+    drop.incoming.mkdir()
+    rows = f"流水号,事项,证件号\r\nA1,degree,{resident(3)}\r\nA2,degree,123\r\nA3,nothing,{resident(3)}"
+    (drop.incoming / "名单.csv").write_bytes(rows.encode("gb18030"))
+    assert gatewaydrop.sweep(slot.gateway, drop, quiet=0) == 0
+    assert (drop.incoming / "名单.csv").exists()  # still being written: no closing line break
+    (drop.incoming / "名单.csv").write_bytes((rows + "\r\n").encode("gb18030"))
+    gatewaydrop.sweep(slot.gateway, drop, quiet=0)
+    slot.work(2)
+    gatewaydrop.sweep(slot.gateway, drop, quiet=0)
+    assert [path.name for path in drop.outgoing.iterdir()] == ["名单.part"]
+    decide(running_hub, resident(3))
+    slot.work(2)
+    assert gatewaydrop.sweep(slot.gateway, drop, quiet=0) == 1
+    [out] = drop.outgoing.iterdir()
+    assert out.stat().st_mode & 0o077 == 0
+    lines = list(csv.DictReader(out.read_text(encoding="gb18030").splitlines()))
+    assert [(line["reference"], line["state"], line["学位"]) for line in lines] == [
+        ("A1", "verified", "bachelor"), ("A2", "error", ""), ("A3", "error", ""),
+    ]  # fmt: skip
+    assert list(drop.incoming.iterdir()) == []
+
+
+# --- the local door ---
+
+
+class Served:
+    """The local door on a real socket."""
+
+    def __init__(self, desk, folder: Path) -> None:
+        self.port, self.desk = free_port(), desk
+        self.token = folder / "local.token"
+        self.token.write_text("local-password")
+        self.server = uvicorn.Server(
+            uvicorn.Config(door(desk, "local-password"), port=self.port, log_level="warning", access_log=False, **PLAIN)
+        )
+        self.thread = threading.Thread(target=self.server.run)
+        self.worker = threading.Thread(target=self.work)
+
+    def work(self) -> None:
+        while not self.server.should_exit:
+            self.desk.work()
+            time.sleep(0.05)
+
+    def __enter__(self):
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.02)
+        self.worker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.should_exit = True
+        self.thread.join()
+        self.worker.join()
+
+    def environment(self, **more: str) -> dict[str, str]:
+        found = {"GATEWAY": f"http://127.0.0.1:{self.port}", "TOKEN_FILE": str(self.token), "PATH": "/usr/bin:/bin"}
+        return found | {"SERVICE": "degree", "LANG": "C.UTF-8"} | more
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    path = tmp_path / "gateway.yaml"
+    path.write_text(CONFIG.format(hub="https://hub.example", port=8899), encoding="utf-8")
+    config = gatewayconfig.load(path)
+    with closing(Tickets(tmp_path / "sandbox.db")) as tickets, Served(Sandbox(config, tickets), tmp_path) as served:
+        yield served
+
+
+def number(outcome: str) -> str:
+    return next(number for number, name in PEOPLE.items() if name == outcome)
+
+
+def ran(command: list[str | Path], **environment) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_a_script_of_the_nineties_with_curl_and_a_csv(slot, degrees, running_hub, resident, tmp_path):
+    """The real gateway, the real hub; the citizen agrees while the script waits."""
+    if shutil.which("curl") is None:
+        missing("curl", "apt-get install -y curl")
+    people = tmp_path / "people.csv"
+    people.write_text(f"reference,number\r\nN1,{resident(3)}\r\nN2,999\r\n")
+    with Served(slot.gateway, tmp_path) as served:
+        script = subprocess.Popen(
+            ["sh", SAMPLES / "verify.sh", people], env=served.environment(TRIES="60"), stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(200):
+            time.sleep(0.05)
+            slot.hub.clock.advance(seconds=6)
+            found = slot.tickets.by_reference("N1")
+            if found is not None and found.asked:
+                break
+        decide(running_hub, resident(3))
+        while script.poll() is None:
+            slot.hub.clock.advance(seconds=6)
+            time.sleep(0.1)
+        said = script.communicate()[0]
+    assert "N1,verified,学位=bachelor;学校=东莞理工学院;" in said
+    assert "N2,error," in said
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [("node", ["node", SAMPLES / "verify.mjs"]), ("javac", ["java", SAMPLES / "Verify.java"])],
+)  # fmt: skip
+def test_samples_get_the_fixed_outcomes(sandbox, program, command):
+    if shutil.which(program) is None:
+        missing(program, "apt-get install -y nodejs openjdk-17-jdk-headless")
+    valid = ran([*command, "degree", number("valid")], **sandbox.environment(REFERENCE="r1"))
+    assert valid.returncode == 0, valid.stderr
+    assert "verified" in valid.stdout
+    down = ran([*command, "degree", number("source_down")], **sandbox.environment(REFERENCE="r2"))
+    assert down.returncode == 1
+    assert "pull.source_down" in down.stdout
+
+
+def test_samples_that_cannot_be_run_here_are_whole():
+    """Go and C# are not installed: their shape only. Their words and doors are those of the others."""
+    for name in ("verify.go", "Verify.cs"):
+        text = (SAMPLES / name).read_text(encoding="utf-8")
+        assert text.count("{") == text.count("}"), name
+        for word in ("/verify", "hub_away", "clock_wrong", "Bearer ", "service", "id_no", "reference"):
+            assert word in text, (name, word)
+
+
+def test_the_door_knows_one_password_and_small_requests(sandbox):
+    url = f"http://127.0.0.1:{sandbox.port}"
+    asked = {"service": "degree", "id_no": number("valid"), "reference": "d1"}
+    good = {"authorization": "Bearer local-password"}
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "local-password"}):
+        assert httpx.post(f"{url}/verify", data=asked, headers=headers).status_code == 401
+        assert httpx.get(f"{url}/tickets/x", headers=headers).status_code == 401
+    assert httpx.post(f"{url}/verify", content=b"x" * 40_000, headers=good).status_code == 400
+    as_json = good | {"content-type": "application/json"}
+    assert httpx.post(f"{url}/verify", content=b"[1]", headers=as_json).status_code == 400
+    assert httpx.get(f"{url}/tickets/none", headers=good).status_code == 404
+    first = httpx.post(f"{url}/verify", data=asked, headers=good)
+    assert first.headers["cache-control"] == "no-store"
+    for _ in range(100):
+        told = httpx.get(f"{url}/tickets/{first.json()['ticket']}", headers=good)
+        if told.status_code == 200:
+            break
+        time.sleep(0.05)
+    assert told.json()["state"] == "verified"
+    as_text = httpx.post(f"{url}/verify", data=asked, headers=good | {"accept": "text/csv; charset=gb18030"})
+    assert "沙箱-学位" in as_text.content.decode("gb18030")
+
+
+def test_every_outcome_of_the_sandbox(tmp_path):
+    path = tmp_path / "gateway.yaml"
+    path.write_text(CONFIG.format(hub="https://hub.example", port=8899), encoding="utf-8")
+    config = gatewayconfig.load(path)
+    with closing(Tickets(tmp_path / "sandbox.db")) as tickets:
+        desk = Sandbox(config, tickets)
+        ends = {}
+        for person, outcome in PEOPLE.items():
+            ticket = desk.accept({"service": "degree", "id_no": person})
+            desk.work()
+            ends[outcome] = tickets.by_id(ticket.id).state
+            assert desk.answer(tickets.by_id(ticket.id))["sandbox"] is True
+        assert ends == {
+            "valid": "verified", "revoked": "not_accepted", "source_down": "not_accepted", "refused": "refused",
+            "ambiguous": "not_accepted", "no_record": "no_record", "waits": "waiting",
+        }  # fmt: skip
+        with pytest.raises(Malformed):
+            desk.accept({"service": "degree", "id_no": "11010519491231002X"})
+
+
+def test_nothing_of_the_sandbox_verifies_in_production(slot, degrees):
+    with closing(Tickets(slot.folder / "sandbox.db")) as tickets:
+        desk = Sandbox(slot.config, tickets)
+        ticket = desk.accept({"service": "degree", "id_no": number("valid")})
+        desk.work()
+        [one] = desk.answer(tickets.by_id(ticket.id))["certificates"]
+    for issuer in ("sandbox", "dg-degree"):
+        with pytest.raises((HubError, LookupError)):
+            Checker(slot.client, None, slot.now).certificate(one["sd_jwt"], issuer)
+    with pytest.raises(HubError):
+        degrees.desk.client.public("/.well-known/jwt-vc-issuer/dept/sandbox")
+
+
+def test_programs_in_an_event_loop(slot, degrees, resident):
+    async def go() -> str:
+        async with AsyncVerifier(slot.client) as verifier:
+            person = {"id_type": "111", "id_no": resident(1)}
+            item, key = "441900-edu-points-enrolment", "k" * 16
+            first = await verifier.open_case(item, person, key=key)
+            return first if first == await verifier.open_case(item, person, key=key) else ""
+
+    assert asyncio.run(go())
+    slot.start()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [("types: [degree]", "types: []"), ("degree.degree_level", "marriage.x"), ("127.0.0.1:", "nowhere")],
+)
+def test_a_mistake_in_the_configuration_is_told_with_its_place(tmp_path, wrong, said):
+    path = tmp_path / "gateway.yaml"
+    path.write_text(CONFIG.format(hub="https://hub.example", port=8899).replace(wrong, said), encoding="utf-8")
+    with pytest.raises(ConfigFault, match=r"gateway\.yaml:\d+:\d+"):
+        gatewayconfig.load(path)
+
+
+def test_the_local_password_is_made_once_for_this_account_only(slot):
+    first = password_of(slot.config)
+    assert first == password_of(slot.config)
+    assert slot.config.token.stat().st_mode & 0o077 == 0
+    assert len(first) > 30
+
+
+def test_answers_are_harmless_in_a_spreadsheet():
+    said = {"reference": "=cmd", "state": "verified", "columns": {"a": "+1", "b": "东莞"}}
+    assert as_csv([said]).splitlines()[1].startswith("'=cmd")
+    assert "'+1" in as_csv([said])
+    assert json.dumps(said)
