@@ -11,11 +11,30 @@ import sqlalchemy as sa
 from hub.access.model import Look, access_chains, accesses, anonymous_refusals
 from hub.clock import seconds
 from hub.ids import bucket_of, public_token, uuid7
-from hub.ledger.append import CommittedRef, commit_all, commit_event, seal_event
+from hub.ledger.append import CommittedRef, commit_all, commit_event, event_under
+from hub.store.seal import erased
+from hub.store.statement import Statement, insert
 from hub.store.tx import Tx
 
 FIRST = bytes(32)
 """The commitment that stands before a person's first Access."""
+
+
+def _mine() -> sa.ColumnElement[bool]:
+    return sa.and_(
+        access_chains.c.bucket == sa.bindparam("in_bucket"), access_chains.c.subject_id == sa.bindparam("of")
+    )
+
+
+def _move(_: str) -> sa.Executable:
+    values = {"seq": sa.bindparam("to", type_=sa.Integer), "commit": sa.bindparam("as", type_=sa.LargeBinary)}
+    return access_chains.update().where(_mine()).values(values)
+
+
+LOCK = Statement(lambda _: sa.select(*access_chains.c).where(_mine()).with_for_update())
+START = insert(access_chains, unless_there=True)
+MOVE = Statement(_move)
+ACCESS = insert(accesses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +50,37 @@ async def record(tx: Tx, looks: Sequence[Look]) -> list[Recorded]:
     """Record looks in the order given; no answer may leave before this transaction is durable (promise 2).
 
     The chain row of each person is locked first, persons in id order, so two looks never share a number and
-    two transactions never wait for each other in a circle. However many looks, the rows go in bulk.
+    two transactions never wait for each other in a circle. However many looks, each kind of row goes at once.
+    Raises Gone `subject.erased` for a person whose key was destroyed.
     """
     if not looks:
         return []
-    chains = {}
-    for subject_id in sorted({look.subject_id for look in looks}):
-        chains[subject_id] = await _lock(tx, subject_id)
+    subjects = sorted({look.subject_id for look in looks})
+    chains = await _lock(tx, subjects)
+    keys = await tx.vault.person_keys(tx, subjects)
+    if len(keys) < len(subjects):
+        raise erased()
     events, rows, recorded = [], [], []
     for look in looks:
         seq, previous = chains[look.subject_id]
         public_id = public_token()
         body = _body(tx, look, public_id, seq + 1, previous)
-        event = await seal_event(tx, kind="access", subject_id=look.subject_id, body=body)
+        event = event_under(
+            tx, kind="access", subject_id=look.subject_id, key=keys[look.subject_id], body=body
+        )
         chains[look.subject_id] = (seq + 1, event.ref.commit)
         events.append(event)
         rows.append(_row(tx, look, public_id, seq + 1, previous, event.ref))
         recorded.append(Recorded(public_id, event.ref.leaf_hash, tx.now))
     await commit_all(tx, events)
-    await tx.insert(accesses, rows)
-    for subject_id, (seq, commit) in chains.items():
-        await tx.run(
-            access_chains.update()
-            .where(access_chains.c.bucket == bucket_of(subject_id), access_chains.c.subject_id == subject_id)
-            .values(seq=seq, commit=commit)
-        )
+    await tx.each(ACCESS, rows)
+    await tx.each(
+        MOVE,
+        [
+            {"in_bucket": bucket_of(subject_id), "of": subject_id, "to": seq, "as": commit}
+            for subject_id, (seq, commit) in chains.items()
+        ],
+    )
     return recorded
 
 
@@ -75,19 +100,17 @@ async def record_anonymous(tx: Tx, *, department: str, reason: str) -> bytes:
     return leaf.leaf_hash
 
 
-async def _lock(tx: Tx, subject_id: UUID) -> tuple[int, bytes]:
-    bucket = bucket_of(subject_id)
-    await tx.insert_new(
-        access_chains, {"bucket": bucket, "subject_id": subject_id, "seq": 0, "commit": FIRST}
-    )
-    row = await tx.first(
-        sa.select(access_chains.c.seq, access_chains.c.commit)
-        .where(access_chains.c.bucket == bucket, access_chains.c.subject_id == subject_id)
-        .with_for_update()
-    )
-    if row is None:  # the row was inserted one statement ago
-        raise RuntimeError("access chain vanished inside its own transaction")
-    return row.seq, row.commit
+async def _lock(tx: Tx, subjects: Sequence[UUID]) -> dict[UUID, tuple[int, bytes]]:
+    """Where each person's chain stands, its row locked until the commit; `subjects` in id order."""
+    asked = [{"in_bucket": bucket_of(subject_id), "of": subject_id} for subject_id in subjects]
+    rows = await tx.each(LOCK, asked)
+    known = {row.subject_id for row in rows}
+    new = [one for one in asked if one["of"] not in known]
+    if new:
+        first = [{"bucket": one["in_bucket"], "subject_id": one["of"], "seq": 0, "commit": FIRST} for one in new]
+        await tx.each(START, first)
+        rows += await tx.each(LOCK, new)
+    return {row.subject_id: (row.seq, row.commit) for row in rows}
 
 
 def _body(tx: Tx, look: Look, public_id: str, seq: int, previous: bytes) -> dict[str, Any]:

@@ -20,13 +20,12 @@ from hub.certificates.model import (
 )
 from hub.certificates.status import Standing
 from hub.clock import civil_day
-from hub.errors import Gone, NotFound
+from hub.errors import NotFound
 from hub.formats import packed, sdjwt
 from hub.ids import bucket_of
-from hub.ledger.model import leaves
 from hub.registry.types import CertificateType
 from hub.store.model import public_ids
-from hub.store.seal import unseal
+from hub.store.seal import erased, unseal
 from hub.store.tx import View
 
 EXPIRING_DAYS = 30
@@ -161,44 +160,6 @@ async def of_holder(
     return [Held(from_row(row), row.subject_id, row.position, row.role) for row in await view.all(query)]
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A certificate with everything that judging it needs: the signed bytes, and its leaf's index if it has one."""
-
-    held: Held
-    token: str
-    leaf_index: int | None
-
-
-async def opened_of_holder(
-    view: View, *, subject_id: UUID, type_code: str, certificate: str | None = None
-) -> list[Opened]:
-    """What stands for the holder now; when nothing stands, the newest that once did, so that an answer can say
-    "revoked" and not "no record". One statement, the person's key aside."""
-    link, table = certificate_holders.c, certificates.c
-    query = (
-        sa.select(link.subject_id, link.position, link.role, link.wrapped_key, leaves.c.idx, certificates)
-        .join(certificates, sa.and_(table.bucket == link.certificate_bucket, table.id == link.certificate_id))
-        .outerjoin(leaves, leaves.c.leaf_hash == table.leaf_hash)
-        .where(
-            link.bucket == bucket_of(subject_id), link.subject_id == subject_id, link.type_code == type_code
-        )
-        .order_by(table.id.desc())
-    )
-    if certificate is not None:
-        rows = await view.all(query.where(table.public_id == certificate))
-    else:
-        standing = [CertificateState.CURRENT, CertificateState.SUSPENDED]
-        rows = await view.all(query.where(table.state.in_(standing))) or await view.all(query.limit(1))
-    return [await _opened(view, row) for row in rows]
-
-
-async def _opened(view: View, row: Any) -> Opened:
-    held = Held(from_row(row), row.subject_id, row.position, row.role)
-    key = await _unwrap(view, held, row.wrapped_key)
-    return Opened(held, packed.unpack(unseal(key, row.sealed_body, bound_to=row.id.bytes)), row.idx)
-
-
 async def open_body(view: View, held: Held) -> str:
     """The SD-JWT exactly as the department signed it, opened with this holder's key."""
     reference = held.certificate.ref
@@ -229,11 +190,7 @@ async def open_key(view: View, held: Held) -> bytes:
 
 async def _unwrap(view: View, held: Held, wrapped: bytes | None) -> bytes:
     if wrapped is None:
-        raise Gone(
-            "subject.erased",
-            "此人的数据已依法删除，无法再读取。",
-            "This person's data was erased and cannot be read any more.",
-        )
+        raise erased()
     return await view.vault.open_for(
         view, held.subject_id, wrapped, bound_to=held.certificate.ref.id.bytes + held.subject_id.bytes
     )

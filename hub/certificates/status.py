@@ -5,8 +5,10 @@ The hub stores and serves lists; it can sign none (DESIGN section 3, rule 4; Tok
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Set
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -27,7 +29,14 @@ from hub.formats.statuslist import StatusList, StatusToken
 from hub.ledger.append import append, commit_event
 from hub.registry.keys import key_at
 from hub.registry.model import KeyPurpose
+from hub.store.statement import Statement
 from hub.store.tx import Tx, View
+
+HEAD = Statement(
+    lambda _: sa.select(
+        status_lists.c.uri, status_lists.c.seq, status_lists.c.sha256, status_lists.c.iat, status_lists.c.exp
+    ).where(status_lists.c.uri == sa.bindparam("of"))
+)
 
 
 class Standing(StrEnum):
@@ -215,24 +224,37 @@ async def _store(tx: Tx, token: str, new: StatusToken, department: str, kid: str
 
 async def standing(view: View, *, uri: str, idx: int) -> tuple[Standing, datetime | None]:
     """What the newest list says of an index now, and when that list was signed. Never guesses."""
-    head = await view.first(
-        sa.select(status_lists.c.seq, status_lists.c.sha256, status_lists.c.iat, status_lists.c.exp).where(
-            status_lists.c.uri == uri
-        )
-    )
-    if head is None or head.seq == 0:
-        return Standing.MISSING, None
-    if head.exp <= view.now:
-        return Standing.STALE, head.iat
+    return (await standings(view, {(uri, idx)}))[uri, idx]
+
+
+async def standings(
+    view: View, wanted: Set[tuple[str, int]]
+) -> dict[tuple[str, int], tuple[Standing, datetime | None]]:
+    """`standing` of many indices: the number of each list is read anew, its bits only when the list is a new one."""
+    uris = sorted({uri for uri, _ in wanted})
+    heads = {row.uri: row for row in await view.each(HEAD, [{"of": uri} for uri in uris])}
+    said: dict[tuple[str, int], tuple[Standing, datetime | None]] = {}
+    for uri, idx in wanted:
+        head = heads.get(uri)
+        if head is None or head.seq == 0:
+            said[uri, idx] = (Standing.MISSING, None)
+        elif head.exp <= view.now:
+            said[uri, idx] = (Standing.STALE, head.iat)
+        else:
+            said[uri, idx] = (await _entry(view, head, idx), head.iat)
+    return said
+
+
+async def _entry(view: View, head: Any, idx: int) -> Standing:
     bits = _decoded.get(head.sha256)
     if bits is None:
-        bits = decoded(await _token(view, uri, head.seq))
+        bits = decoded(await _token(view, head.uri, head.seq))
     try:
         value = bits.get(idx)
     except IndexError:
-        return Standing.MISSING, head.iat
+        return Standing.MISSING
     words = {statuslist.VALID: Standing.VALID, statuslist.SUSPENDED: Standing.SUSPENDED}
-    return words.get(value, Standing.INVALID), head.iat
+    return words.get(value, Standing.INVALID)
 
 
 async def list_token(view: View, *, uri: str, at: datetime | None = None) -> str:

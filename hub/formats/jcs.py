@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from json.encoder import encode_basestring
 from typing import Any
 
+import orjson
+
 from hub.errors import Malformed
 
 MAX_INTEGER = 2**53 - 1
@@ -19,9 +21,30 @@ def canonical(value: Any) -> bytes:
 
     Raises Malformed `jcs.number`, `jcs.integer_range`, `jcs.surrogate`, `jcs.key`, `jcs.type`, `jcs.depth`.
     """
+    if _simple(value, 0):
+        try:
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        except TypeError:  # half a surrogate pair: told in our words below
+            pass
     out: list[str] = []
     _write(value, out, 0)
     return "".join(out).encode("utf-8")
+
+
+def _simple(value: Any, depth: int) -> bool:
+    """Whether orjson writes the bytes of RFC 8785: plain types, and ASCII keys, whose order is the same in UTF-16."""
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is int:
+        return bool(-MAX_INTEGER <= value <= MAX_INTEGER)
+    if depth >= MAX_DEPTH:
+        return False
+    if kind is dict:
+        return all(
+            type(key) is str and key.isascii() and _simple(item, depth + 1) for key, item in value.items()
+        )
+    return (kind is list or kind is tuple) and all(_simple(item, depth + 1) for item in value)
 
 
 def _write(value: Any, out: list[str], depth: int) -> None:

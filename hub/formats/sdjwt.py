@@ -37,6 +37,7 @@ __all__ = [
     "Path",
     "Processed",
     "SdJwt",
+    "choose",
     "claims",
     "is_issuer_url",
     "issue",
@@ -222,9 +223,14 @@ def select(token: str, paths: Iterable[Path]) -> str:
     """
     parts = parse(token)
     _, disclosed = process(jws.split(parts.issuer_jwt).payload, parts.disclosures)
+    return str(choose(parts, disclosed, paths))
+
+
+def choose(parts: SdJwt, disclosed: Mapping[Path, str], paths: Iterable[Path]) -> SdJwt:
+    """As `select`, of a token that was taken apart before; `disclosed` is what `process` said of it."""
     wanted = tuple(paths)
     keep = {text for at, text in disclosed.items() if any(_leads_to(at, path) for path in wanted)}
-    return "~".join((parts.issuer_jwt, *(text for text in parts.disclosures if text in keep), ""))
+    return SdJwt(parts.issuer_jwt, tuple(text for text in parts.disclosures if text in keep), None)
 
 
 def _leads_to(at: Path, path: Path) -> bool:

@@ -20,9 +20,12 @@ from hub.ledger.model import bodies, leaves
 from hub.ledger.press import press
 from hub.store.rows import add_rows
 from hub.store.seal import seal
+from hub.store.statement import insert
 from hub.store.tx import Tx, View
 
 SALT_BYTES = 32
+MANY = 100
+"""So many events go by COPY; it costs more round trips than a prepared statement, and less a row."""
 HUB_BODIES = "ledger.body"
 """The purpose of the hub's own key for bodies about no single person."""
 
@@ -48,6 +51,7 @@ class SealedEvent:
     ref: CommittedRef
     kind: str
     subject_id: UUID | None
+    data: bytes
     sealed: bytes
 
 
@@ -91,10 +95,6 @@ async def seal_event(
 ) -> SealedEvent:
     """Make a personal event ready, so that a next one can name its commitment; `commit_all` writes it.
 
-    1. commit = SHA-256(32 random bytes || JCS(body)); the leaf is JCS {"commit": hex, "v": 1}.
-    2. salt || body (pressed) is sealed under the person's own key (the hub's when `subject_id` is None), bound to this
-       leaf, and kept erasable.
-
     Raises Malformed `jcs.*`, Gone `subject.erased` for a person without a key.
     """
     key = None if subject_id is None else await view.vault.person_key(view, subject_id)
@@ -104,34 +104,44 @@ async def seal_event(
 def event_under(
     view: View, *, kind: str, subject_id: UUID | None, key: bytes | None, body: Mapping[str, Any]
 ) -> SealedEvent:
-    """The same for a caller who has the person's key at hand already."""
+    """As `seal_event`, for a caller who has the person's key at hand already.
+
+    1. commit = SHA-256(32 random bytes || JCS(body)); the leaf is JCS {"commit": hex, "v": 1}.
+    2. salt || body (pressed) is sealed under the person's own key (the hub's when `subject_id` is None), bound to this leaf,
+       and kept erasable. Raises Malformed `jcs.*`.
+    """
     salt, raw = secrets.token_bytes(SALT_BYTES), canonical(body)  # 1
     commit = hashlib.sha256(salt + raw).digest()
-    found = leaf_hash(commitment_leaf(commit))
+    data = commitment_leaf(commit)
+    found = leaf_hash(data)
     sealed = seal(key or view.vault.hub_key(HUB_BODIES), salt + press(raw), bound_to=found)  # 2
-    return SealedEvent(CommittedRef(found, commit), kind, subject_id, sealed)
+    return SealedEvent(CommittedRef(found, commit), kind, subject_id, data, sealed)
+
+
+_LEAF = ("kind", "data", "leaf_hash", "created_at")
+_BODY = ("bucket", "leaf_hash", "subject_id", "sealed")
+LEAF = insert(leaves, only=_LEAF)
+BODY = insert(bodies, only=_BODY)
 
 
 async def commit_all(tx: Tx, events: Sequence[SealedEvent]) -> None:
     """Write events, in the order given, as rows of `tx`: two statements however many there are."""
-    made = [_leaf(tx, event.kind, commitment_leaf(event.ref.commit)) for event in events]
-    columns = ("kind", "data", "leaf_hash", "created_at")
-    await add_rows(tx, leaves, columns, [tuple(leaf[name] for name in columns) for leaf in made])
-    rows = [
-        (
-            body_bucket(event.ref.leaf_hash, event.subject_id),
-            event.ref.leaf_hash,
-            event.subject_id,
-            event.sealed,
-        )
+    rows = [(event.kind, event.data, event.ref.leaf_hash, tx.now) for event in events]
+    sealed = [
+        (body_bucket(event.ref.leaf_hash, event.subject_id), event.ref.leaf_hash, event.subject_id, event.sealed)
         for event in events
     ]
-    await add_rows(tx, bodies, ("bucket", "leaf_hash", "subject_id", "sealed"), rows)
+    if len(events) >= MANY:
+        await add_rows(tx, leaves, _LEAF, rows)
+        await add_rows(tx, bodies, _BODY, sealed)
+    else:
+        await tx.each(LEAF, [dict(zip(_LEAF, row, strict=True)) for row in rows])
+        await tx.each(BODY, [dict(zip(_BODY, row, strict=True)) for row in sealed])
 
 
 def commitment_leaf(commit: bytes) -> bytes:
-    """The bytes of the leaf that shows this commitment (DESIGN section 3, rule 6)."""
-    return b'{"commit":"%b","v":1}' % commit.hex().encode()  # its JCS
+    """The bytes of the leaf that shows this commitment: JCS of {"v": 1, "commit": hex} (DESIGN section 3, rule 6)."""
+    return b'{"commit":"%b","v":1}' % commit.hex().encode()
 
 
 def body_bucket(leaf: bytes, subject_id: UUID | None) -> int:

@@ -9,6 +9,7 @@ import hmac
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -20,9 +21,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hub.errors import Gone, Internal
 from hub.ids import bucket_of
 from hub.store.model import person_keys
+from hub.store.statement import Statement
 
 if TYPE_CHECKING:
     from hub.store.tx import Tx, View
+
+WRAPPED = Statement(
+    lambda _: sa.select(
+        person_keys.c.subject_id, person_keys.c.wrapped, person_keys.c.kek, person_keys.c.created_at
+    ).where(
+        person_keys.c.bucket == sa.bindparam("bucket_of"), person_keys.c.subject_id == sa.bindparam("subject")
+    )
+)
 
 NONCE = 12
 KEPT_SECONDS = 60.0
@@ -81,21 +91,29 @@ class Vault:
 
     async def person_key(self, view: "View", subject_id: UUID) -> bytes:
         """The person's own key, kept unwrapped for 60 seconds at most; Gone `subject.erased` when it was destroyed."""
-        kept = self._opened.get(subject_id)
-        if kept is not None and time.monotonic() < kept[0]:
-            return kept[1]
-        row = await view.first(
-            sa.select(person_keys.c.wrapped, person_keys.c.kek, person_keys.c.created_at).where(
-                person_keys.c.bucket == bucket_of(subject_id), person_keys.c.subject_id == subject_id
-            )
-        )
-        if row is None or row.wrapped is None:
+        key = (await self.person_keys(view, (subject_id,))).get(subject_id)
+        if key is None:
             raise erased()
-        key = self.unwrap(subject_id, row.wrapped, row.kek)
-        # A key made in this very transaction may still be rolled back: keeping it could seal under a key nobody has.
-        if row.created_at < view.now:
-            self._keep(subject_id, key)
         return key
+
+    async def person_keys(self, view: "View", subjects: Iterable[UUID]) -> dict[UUID, bytes]:
+        """The keys of many persons in one statement; who has none any more is left out."""
+        now, found, unknown = time.monotonic(), {}, []
+        for subject_id in subjects:
+            kept = self._opened.get(subject_id)
+            if kept is not None and now < kept[0]:
+                found[subject_id] = kept[1]
+            else:
+                unknown.append({"subject": subject_id, "bucket_of": bucket_of(subject_id)})
+        for row in await view.each(WRAPPED, unknown):
+            if row.wrapped is None:
+                continue
+            key = self.unwrap(row.subject_id, row.wrapped, row.kek)
+            found[row.subject_id] = key
+            # A key of this very transaction may still be rolled back: keeping it could seal under a key nobody has.
+            if row.created_at < view.now:
+                self._keep(row.subject_id, key)
+        return found
 
     def _keep(self, subject_id: UUID, key: bytes) -> None:
         self._opened[subject_id] = (time.monotonic() + KEPT_SECONDS, key)

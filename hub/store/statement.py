@@ -69,14 +69,16 @@ class Statement:
         return found
 
 
-def insert(table: sa.Table, *, unless_there: bool = False, returning: Sequence[str] = ()) -> Statement:
-    """One row of `table`, all columns named as parameters but those that the database numbers itself.
+def insert(
+    table: sa.Table, *, only: Sequence[str] = (), unless_there: bool = False, returning: Sequence[str] = ()
+) -> Statement:
+    """One row of `table`; its parameters are all columns but those that the database numbers itself, or `only` those.
 
     `unless_there`: a row whose key stands already is left alone, and returns nothing.
     """
 
     def build(dialect: str) -> sa.Executable:
-        columns = [column for column in table.c if not _numbered(column)]
+        columns = [table.c[name] for name in only] or [column for column in table.c if not _numbered(column)]
         values = {column.name: sa.bindparam(column.name, type_=column.type) for column in columns}
         made = dialect_insert(dialect)(table).values(values)
         if unless_there:

@@ -9,6 +9,7 @@
 """
 
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 from hub.access.model import Outcome
 from hub.certificates.model import Certificate, CertificateState
@@ -20,6 +21,7 @@ from hub.verification.model import STEPS, Check, CheckResult, Step
 PENDING_IS_FINE_FOR = timedelta(seconds=10)
 
 
+@lru_cache(maxsize=256)
 def passed(step: Step, zh: str = "通过", en: str = "passed") -> Check:
     """A check that holds."""
     return Check(step, CheckResult.PASSED, f"{step}.passed", zh, en)
@@ -35,6 +37,7 @@ def undecided(step: Step, code: str, zh: str, en: str) -> Check:
     return Check(step, CheckResult.UNDECIDED, code, zh, en)
 
 
+@lru_cache(maxsize=64)
 def not_needed(step: Step) -> Check:
     """A check that the answer does not depend on."""
     return Check(step, CheckResult.NOT_NEEDED, f"{step}.not_needed", "未进行", "not needed")

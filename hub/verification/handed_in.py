@@ -40,8 +40,8 @@ from hub.registry.model import KeyPurpose
 from hub.registry.types import CertificateType
 from hub.store.blobs import Blobs
 from hub.store.tx import View
+from hub.verification import signed
 from hub.verification.model import CheckResult
-from hub.verification.verify import signed_claims
 
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -265,7 +265,7 @@ async def landing(view: View, *, public_id: str, types: Mapping[str, Certificate
         return _end(found, Part.KEY, Answer.KEY_NOT_VALID)
     found.results[Part.KEY] = CheckResult.PASSED
     holders = await find.holders_of(view, certificate)
-    if signed_claims(await find.open_body(view, holders[0]), key) is None:
+    if signed.check(await find.open_body(view, holders[0]), key) is None:
         return _end(found, Part.SIGNATURE, Answer.ALTERED)
     found.results |= {
         Part.SIGNATURE: CheckResult.PASSED,

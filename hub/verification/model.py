@@ -93,7 +93,8 @@ class Verdict:
     """The answer about one certificate: what was checked, how it ended, and the issuer-signed disclosures.
 
     `sd_jwt` is signed by the department and can be checked offline; `claims` is the same, unpacked for
-    convenience. `access` and `leaf_hash` name the durable record of this look.
+    convenience. `access` and `leaf_hash` name the durable record of this look, `by` the department
+    that looked.
     """
 
     outcome: Outcome
@@ -109,3 +110,4 @@ class Verdict:
     access: str | None = None
     leaf_hash: bytes | None = None
     at: datetime | None = None
+    by: str | None = None

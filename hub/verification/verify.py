@@ -4,11 +4,13 @@ The numbered checks (each passed / failed / undecided / not needed):
  1. time       the token is inside its life (the door refused it otherwise)
  2. token      signed by this hub, for this department, bound to the key that the caller proved
  3. grant      one guarded statement takes the use: standing, not ended, uses left
- 4. coverage   purpose and claims are inside the grant
+ 4. coverage   purpose and claims are inside the token, and inside the grant itself
  5.-10.        of each certificate: see `checks.py`
+
+Any number of redemptions, of any callers, go through together: each step is one statement sent for all of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -17,50 +19,72 @@ import sqlalchemy as sa
 
 from hub.access.model import Look, Outcome
 from hub.access.record import record, record_anonymous
+from hub.actor import Actor
 from hub.catalogue.items import ClaimPath, ServiceItem, max_age
 from hub.certificates import status
-from hub.certificates.find import Held, Opened, opened_of_holder
+from hub.certificates.find import Held
+from hub.certificates.opened import Opened, Wanted, opened_of_holders
+from hub.certificates.status import Standing
 from hub.consent.model import CaseFacts, Grant
-from hub.consent.use import NotTaken, Taken, take_use
-from hub.consent.withdraw import by_public_id
-from hub.errors import HubError, NotFound, Unavailable, Unprocessable
-from hub.formats import jws, sdjwt
+from hub.consent.use import Taken, Use, by_public_ids, take_uses
+from hub.errors import Gone, Unavailable, Unprocessable
 from hub.formats.authorization import AccessToken
 from hub.ledger.model import leaves
-from hub.registry.keys import DepartmentKey, find_key
+from hub.registry import trust
+from hub.registry.keys import DepartmentKey
 from hub.registry.types import CertificateType
+from hub.store.statement import Statement
 from hub.store.tx import Tx, View
 from hub.verification import checks
 from hub.verification.model import Ask, Check, PredicateAnswer, Step, Verdict
 from hub.verification.predicates import answer
-from keys.public import PublicKey
+from hub.verification.signed import signed
 
 STALLED_AFTER = timedelta(hours=4)
 """Without sequencing for this long no new disclosure leaves (DESIGN section 3, rule 11)."""
 MAX_ASKS = 32
 
+OLDEST_PENDING = Statement(
+    lambda _: sa.select(leaves.c.created_at).where(leaves.c.idx.is_(None)).order_by(leaves.c.seq).limit(1)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
-    """One consent token and what is asked under it. A token of several grants is one redemption."""
+    """One consent token and what is asked under it. A token of several grants is one redemption.
+
+    `by` is who presents it, when that is not the actor of the transaction.
+    """
 
     token: AccessToken
     asks: tuple[Ask, ...]
     case: CaseFacts | None
+    by: Actor | None = None
 
 
 @dataclass(slots=True)
 class _Planned:
-    """An ask on its way: which grant covers it, and what was decided so far."""
+    """An ask on its way: which grant should cover it, that grant once it was read, and what was decided so far."""
 
     redemption: Redemption
+    by: Actor
     ask: Ask
-    grant: Grant | None
+    named: str | None
     checks: dict[Step, Check]
+    granted: Collection[ClaimPath] = ()
+    grant: Grant | None = None
 
     @property
     def refused(self) -> bool:
         return any(check.result == "failed" for check in self.checks.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What `_judge` needs besides the certificate: the issuer's key and what the newest list says."""
+
+    key: DepartmentKey | None
+    standing: Standing | None
 
 
 async def verify(
@@ -74,7 +98,7 @@ async def verify(
 
     Nothing may be sent before the transaction of `tx` has committed: only then are the Accesses durable.
     Grants are locked in id order. Raises Unprocessable for asks that make no sense, Unavailable when the
-    ledger has stood still too long.
+    ledger has stood still too long, Gone `subject.erased` for a holder whose key was destroyed.
     """
     await _require_moving_ledger(tx)
     planned: list[list[_Planned]] = []
@@ -85,63 +109,49 @@ async def verify(
                 f"一次可核验 1 到 {MAX_ASKS} 类证照。",
                 f"Between 1 and {MAX_ASKS} certificate types can be verified at once.",
             )
-        named = await _named(tx, redemption.token)
-        planned.append([_plan(tx, redemption, ask, named) for ask in redemption.asks])
+        planned.append([_plan(tx, redemption, ask) for ask in redemption.asks])
     await _take_uses(tx, planned)  # 3
-    drafts: list[list[tuple[Verdict, Look | None]]] = []
-    for group in planned:
-        answers: list[tuple[Verdict, Look | None]] = []
-        for one in group:
-            answers += await _answer(tx, one, items, types)
-        drafts.append(answers)
+    drafts = await _answer(tx, planned, items, types)
     return await _record(tx, drafts)
 
 
-async def _named(tx: Tx, token: AccessToken) -> list[Grant | None]:
-    """The grants that a token names, in its order; None for one that is not there any more."""
-    found: list[Grant | None] = []
-    for public_id in token.grants:
-        try:
-            found.append(await by_public_id(tx, public_id))
-        except NotFound:
-            found.append(None)
-    return found
-
-
-def _plan(tx: Tx, redemption: Redemption, ask: Ask, named: Sequence[Grant | None]) -> _Planned:
+def _plan(tx: Tx, redemption: Redemption, ask: Ask) -> _Planned:
     """Checks 1, 2 and 4, and which of the token's grants speaks of this type."""
-    found: Grant | None = None
-    for grant, detail in zip(named, redemption.token.authorization_details, strict=True):
-        fits = ask.type_code in detail.datatypes and ask.basis in (None, detail.basis)
-        if grant is not None and (fits or found is None):
-            found = grant
-            if fits:
-                break
-    done: dict[Step, Check] = {Step.TIME: checks.passed(Step.TIME)}
-    token = redemption.token
-    if token.client_id != tx.actor.department or token.jkt != tx.actor.jkt:  # 2
-        done[Step.TOKEN] = checks.failed(
+    token, by = redemption.token, redemption.by or tx.actor
+    place = 0
+    for number, detail in enumerate(token.authorization_details):
+        if ask.type_code in detail.datatypes and ask.basis in (None, detail.basis):
+            place = number
+            break
+    one = _Planned(redemption, by, ask, None, {Step.TIME: checks.passed(Step.TIME)})
+    if token.grants:
+        one.named = token.grants[place]
+    if token.client_id != by.department or token.jkt != by.jkt:  # 2
+        one.checks[Step.TOKEN] = checks.failed(
             Step.TOKEN,
             "token.other_verifier",
             "这份授权凭证是发给另一个部门的。",
             "This consent token was given to another verifier.",
         )
-    elif found is None:
-        done[Step.TOKEN] = checks.failed(
-            Step.TOKEN, "token.grant_unknown", "授权凭证中的授权不存在。", "The token names no known grant."
-        )
+    elif one.named is None:
+        one.checks[Step.TOKEN] = _unknown_grant()
     else:
-        done[Step.TOKEN] = checks.passed(Step.TOKEN)
-        done[Step.COVERAGE] = _coverage(ask, found)  # 4
-    return _Planned(redemption, ask, found, done)
+        detail = token.authorization_details[place]
+        one.granted = detail.fields.get(ask.type_code, ())
+        one.checks[Step.TOKEN] = checks.passed(Step.TOKEN)
+        one.checks[Step.COVERAGE] = _coverage(ask, detail.basis, detail.datatypes, one.granted)  # 4
+    return one
 
 
-def _coverage(ask: Ask, grant: Grant) -> Check:
-    granted = _granted(grant, ask.type_code)
-    covered = ask.type_code in grant.detail["datatypes"] and ask.basis in (None, grant.basis)
-    if ask.fields is not None:
-        covered = covered and set(ask.fields) <= set(granted)
-    if covered:
+def _unknown_grant() -> Check:
+    return checks.failed(
+        Step.TOKEN, "token.grant_unknown", "授权凭证中的授权不存在。", "The token names no known grant."
+    )
+
+
+def _coverage(ask: Ask, basis: str, datatypes: Collection[str], granted: Collection[ClaimPath]) -> Check:
+    covered = ask.type_code in datatypes and ask.basis in (None, basis)
+    if covered and (ask.fields is None or set(ask.fields) <= set(granted)):
         return checks.passed(Step.COVERAGE)
     return checks.failed(
         Step.COVERAGE,
@@ -151,70 +161,119 @@ def _coverage(ask: Ask, grant: Grant) -> Check:
     )
 
 
-def _granted(grant: Grant, type_code: str) -> tuple[ClaimPath, ...]:
-    return tuple(tuple(path) for path in grant.detail["fields"].get(type_code, ()))
+async def _take_uses(tx: Tx, planned: Sequence[Sequence[_Planned]]) -> None:
+    """One use of each grant that a redemption touches; the grant of a refused ask is only read, to record the refusal.
 
-
-async def _take_uses(tx: Tx, planned: list[list[_Planned]]) -> None:
-    """One use of each grant a redemption touches, taken in grant order so that no two callers deadlock."""
-    wanted: dict[tuple[Any, int], list[_Planned]] = {}
+    What the grant itself covers is looked at once more when it is there: a token never widens it.
+    """
+    wanted: dict[tuple[int, str], list[_Planned]] = {}
     for number, group in enumerate(planned):
         for one in group:
-            if one.grant is not None and not one.refused:
-                wanted.setdefault((one.grant.id, number), []).append(one)
-    for key in sorted(wanted):
-        group = wanted[key]
-        grant = group[0].grant
-        if grant is None:
-            continue
-        result = await take_use(tx, grant=grant, department=tx.actor.department or "")
-        for one in group:
+            if one.named is not None and not one.refused:
+                wanted.setdefault((number, one.named), []).append(one)
+    uses = [Use(grant, asked[0].by.department or "") for (_, grant), asked in wanted.items()]
+    for asked, result in zip(wanted.values(), await take_uses(tx, uses), strict=True):
+        for one in asked:
+            one.grant = result.grant
             if isinstance(result, Taken):
-                one.grant = result.grant
+                grant, within = result.grant, _granted(result.grant, one.ask.type_code)
+                one.granted = [path for path in one.granted if path in within]
                 one.checks[Step.GRANT] = checks.passed(Step.GRANT)
-            elif isinstance(result, NotTaken):
+                one.checks[Step.COVERAGE] = _coverage(one.ask, grant.basis, grant.detail["datatypes"], within)  # 4
+            elif result.grant is None:
+                one.checks[Step.TOKEN] = _unknown_grant()
+            else:
                 one.checks[Step.GRANT] = checks.failed(Step.GRANT, result.code, result.zh, result.en)
+    others = [one for group in planned for one in group if one.grant is None and one.named is not None]
+    known = await by_public_ids(tx, (str(one.named) for one in others))
+    for one in others:
+        one.grant = known.get(str(one.named))
 
 
 async def _answer(
-    tx: Tx, one: _Planned, items: Mapping[str, ServiceItem], types: Mapping[str, CertificateType]
-) -> list[tuple[Verdict, Look | None]]:
-    if one.refused or one.grant is None:
-        return [_close(tx, one, one.checks)]
-    kind = types[one.ask.type_code]
-    wanted = one.grant.detail.get("identifier") or one.ask.certificate
-    shown = await opened_of_holder(tx, subject_id=one.grant.holder, type_code=kind.code, certificate=wanted)
-    if not shown:
-        return [_no_record(tx, one)]
-    item = items[one.grant.item_code]
-    return [await _judge(tx, one, one.grant, opened, kind, item) for opened in shown]
+    tx: Tx,
+    planned: Sequence[Sequence[_Planned]],
+    items: Mapping[str, ServiceItem],
+    types: Mapping[str, CertificateType],
+) -> list[list[tuple[Verdict, Look | None]]]:
+    """The verdicts of all asks, not recorded yet."""
+    asking = [one for group in planned for one in group if one.grant is not None and not one.refused]
+    found = iter(await opened_of_holders(tx, [_wanted(one) for one in asking if one.grant is not None]))
+    shown = {id(one): _present(opened) for one, opened in zip(asking, found, strict=True)}
+    facts = await _facts(tx, [opened for some in shown.values() for opened in some])
+    drafts: list[list[tuple[Verdict, Look | None]]] = []
+    for group in planned:
+        answers: list[tuple[Verdict, Look | None]] = []
+        for one in group:
+            grant, certificates = one.grant, shown.get(id(one))
+            if grant is None or certificates is None:
+                answers.append(_close(tx, one))
+            elif not certificates:
+                answers.append(_no_record(tx, one))
+            else:
+                kind, item = types[one.ask.type_code], items[grant.item_code]
+                answers += [
+                    _judge(tx, one, grant, opened, facts[opened.held.certificate.public_id], kind, item)
+                    for opened in certificates
+                ]
+        drafts.append(answers)
+    return drafts
 
 
-async def _judge(
-    tx: Tx, one: _Planned, grant: Grant, opened: Opened, kind: CertificateType, item: ServiceItem
+def _wanted(one: _Planned) -> Wanted:
+    grant = one.grant
+    if grant is None:  # the caller left those out
+        raise RuntimeError("an ask without a grant is not looked up")
+    return Wanted(grant.holder, one.ask.type_code, grant.detail.get("identifier") or one.ask.certificate)
+
+
+def _present(opened: list[Opened] | Gone) -> list[Opened]:
+    if isinstance(opened, Gone):
+        raise opened
+    return opened
+
+
+async def _facts(tx: Tx, opened: Sequence[Opened]) -> dict[str, _Facts]:
+    """By certificate: the issuer's key with its whole life, and its entry in the newest list."""
+    remembered = await trust.current(tx)
+    certificates = [one.held.certificate for one in opened]
+    entries = {(c.status_uri, c.status_idx) for c in certificates}
+    said = await status.standings(
+        tx, {(uri, idx) for uri, idx in entries if uri is not None and idx is not None}
+    )
+    facts = {}
+    for certificate in certificates:
+        key = await remembered.find_key(tx, department=certificate.department, kid=certificate.kid)
+        entry = (certificate.status_uri or "", certificate.status_idx or 0)
+        standing, _ = said.get(entry, (None, None)) if certificate.status_uri else (None, None)
+        facts[certificate.public_id] = _Facts(key, standing)
+    return facts
+
+
+def _judge(
+    tx: Tx,
+    one: _Planned,
+    grant: Grant,
+    opened: Opened,
+    facts: _Facts,
+    kind: CertificateType,
+    item: ServiceItem,
 ) -> tuple[Verdict, Look | None]:
-    held, token = opened.held, opened.token
-    certificate = held.certificate
-    done = dict(one.checks)
-    key = await find_key(tx, department=certificate.department, kid=certificate.kid)
-    claims = signed_claims(token, key)
-    holds = claims is not None
-    done[Step.SIGNATURE] = checks.signature(holds, certificate.department in kind.issuers)  # 5
-    done[Step.ISSUER_KEY] = checks.issuer_key(key, certificate.registered_at)  # 6
+    held, certificate, done = opened.held, opened.held.certificate, dict(one.checks)
+    known = signed(tx.memory, opened.token, facts.key)
+    done[Step.SIGNATURE] = checks.signature(known is not None, certificate.department in kind.issuers)  # 5
+    done[Step.ISSUER_KEY] = checks.issuer_key(facts.key, certificate.registered_at)  # 6
     ages = [age for age in (kind.max_age_days, max_age(item, kind.code)) if age is not None]
     done[Step.VALIDITY] = checks.validity(certificate, tx.now, min(ages, default=None))  # 7
-    standing = None
-    if certificate.status_uri is not None and certificate.status_idx is not None:
-        standing, _ = await status.standing(tx, uri=certificate.status_uri, idx=certificate.status_idx)
-    done[Step.STATUS] = checks.status(certificate, standing)  # 8
+    done[Step.STATUS] = checks.status(certificate, facts.standing)  # 8
     done[Step.HOLDER] = checks.holder(_is_the_cases(one.redemption.case, grant))  # 9
     done[Step.LEDGER] = checks.ledger(opened.leaf_index, certificate.registered_at, tx.now)  # 10
-    verdict, look = _close(tx, one, done)
-    if verdict.outcome is Outcome.ACCEPTED:
-        paths = one.ask.fields if one.ask.fields is not None else _granted(grant, kind.code)
-        shown = sdjwt.select(token, _own_paths(paths, held, kind))
-        answers = _predicates(grant, one.ask, claims or {})
-        verdict = replace(verdict, sd_jwt=shown, claims=sdjwt.claims(shown), predicates=answers)
+    verdict, look = _close(tx, replace(one, checks=done))
+    if verdict.outcome is Outcome.ACCEPTED and known is not None:
+        paths = one.ask.fields if one.ask.fields is not None else tuple(one.granted)
+        shown = known.show(_own_paths(paths, held, kind))
+        answers = _predicates(grant, one.ask, known.claims)
+        verdict = replace(verdict, sd_jwt=shown.sd_jwt, claims=shown.claims, predicates=answers)
         look = look and replace(
             look, fields=tuple(paths), predicates=tuple(_predicate_name(answer) for answer in answers)
         )
@@ -227,17 +286,8 @@ async def _judge(
     return verdict, look and replace(look, certificate=certificate.public_id)
 
 
-def signed_claims(token: str, key: DepartmentKey | None) -> Mapping[str, Any] | None:
-    """All claims of stored bytes when `key` really signed them and the disclosures fit, else None."""
-    if key is None:
-        return None
-    public = PublicKey.from_jwk(key.jwk)
-    try:
-        parts = sdjwt.parse(token)
-        signed = jws.verify(parts.issuer_jwt, typ=sdjwt.TYP, key=public)
-        return sdjwt.process(signed.payload, parts.disclosures)[0]
-    except HubError:
-        return None
+def _granted(grant: Grant, type_code: str) -> tuple[ClaimPath, ...]:
+    return tuple(tuple(path) for path in grant.detail["fields"].get(type_code, ()))
 
 
 def _is_the_cases(case: CaseFacts | None, grant: Grant) -> bool:
@@ -274,22 +324,25 @@ def _predicate_name(one: PredicateAnswer) -> dict[str, Any]:
 
 
 def _no_record(tx: Tx, one: _Planned) -> tuple[Verdict, Look | None]:
-    verdict, look = _close(tx, one, one.checks)
+    verdict, look = _close(tx, one)
     verdict = replace(verdict, outcome=Outcome.NO_RECORD, reason="certificate.none_registered")
     return verdict, look and replace(look, outcome=Outcome.NO_RECORD, reason="certificate.none_registered")
 
 
-def _close(tx: Tx, one: _Planned, done: dict[Step, Check]) -> tuple[Verdict, Look | None]:
+def _close(tx: Tx, one: _Planned) -> tuple[Verdict, Look | None]:
+    done, by = one.checks, one.by
     listed = checks.complete(done)
     outcome, reason = checks.outcome(listed)
-    verdict = Verdict(outcome=outcome, reason=reason, checks=listed, type_code=one.ask.type_code, at=tx.now)
+    verdict = Verdict(
+        outcome=outcome, reason=reason, checks=listed, type_code=one.ask.type_code, at=tx.now, by=by.department
+    )
     grant = one.grant
     if grant is None:
         return verdict, None
     look = Look(
         subject_id=grant.holder,
-        department=tx.actor.department or "",
-        officer_id=tx.actor.officer_id,
+        department=by.department or "",
+        officer_id=by.officer_id,
         item_code=grant.item_code,
         case_id=grant.case_id,
         purpose=grant.purpose,
@@ -313,7 +366,7 @@ async def _record(tx: Tx, drafts: list[list[tuple[Verdict, Look | None]]]) -> li
         verdicts = []
         for verdict, look in group:
             if look is None:
-                leaf = await record_anonymous(tx, department=tx.actor.department or "", reason=verdict.reason)
+                leaf = await record_anonymous(tx, department=verdict.by or "", reason=verdict.reason)
                 verdicts.append(replace(verdict, leaf_hash=leaf))
             else:
                 done = next(recorded)
@@ -323,10 +376,8 @@ async def _record(tx: Tx, drafts: list[list[tuple[Verdict, Look | None]]]) -> li
 
 
 async def _require_moving_ledger(view: View) -> None:
-    oldest = await view.first(
-        sa.select(leaves.c.created_at).where(leaves.c.idx.is_(None)).order_by(leaves.c.seq).limit(1)
-    )
-    if oldest is not None and view.now - oldest.created_at > STALLED_AFTER:
+    oldest = await view.each(OLDEST_PENDING, [{}])
+    if oldest and view.now - oldest[0].created_at > STALLED_AFTER:
         raise Unavailable(
             "ledger.stalled",
             "透明日志已停滞过久，按规定暂停提供新的资料。",

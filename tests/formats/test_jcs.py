@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.errors import Malformed
+from hub.formats import jcs
 from hub.formats.jcs import MAX_INTEGER, canonical
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -34,6 +35,13 @@ def test_strings_escape_only_what_the_rfc_asks() -> None:
 def test_a_golden_object() -> None:
     value = {"v": 1, "commit": "ab", "b": [True, None, -5, {"z": "", "a": []}]}
     assert canonical(value) == b'{"b":[true,null,-5,{"a":[],"z":""}],"commit":"ab","v":1}'
+
+
+@given(values)
+def test_the_fast_writer_and_the_careful_one_agree(value: Any) -> None:
+    careful: list[str] = []
+    jcs._write(value, careful, 0)
+    assert canonical(value) == "".join(careful).encode()
 
 
 @given(values)
