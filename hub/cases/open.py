@@ -1,5 +1,6 @@
 """Open a case with nothing but who you are, and find it again."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from hub.errors import Forbidden, NotFound
 from hub.ids import public_token, uuid7
 from hub.ledger.append import commit_event
 from hub.registry.model import may
+from hub.store.statement import Statement
 from hub.store.tx import Tx, View
 
 
@@ -131,6 +133,15 @@ async def by_public_id(view: View, public_id: str) -> Case:
     if row is None:
         raise unknown_case()
     return from_row(row)
+
+
+BY_PUBLIC_ID = Statement(lambda _: sa.select(*cases.c).where(cases.c.public_id == sa.bindparam("case")))
+
+
+async def facts_of(view: View, public_ids: Set[str]) -> dict[str, CaseFacts]:
+    """What consent must know of many cases; one that does not exist is left out."""
+    rows = await view.each(BY_PUBLIC_ID, [{"case": public_id} for public_id in sorted(public_ids)])
+    return {row.public_id: from_row(row).facts() for row in rows}
 
 
 async def readable(view: View, public_id: str) -> Case:

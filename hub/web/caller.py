@@ -5,6 +5,7 @@ that does the work, so that a proof is spent in the same commit (DESIGN section 
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -17,9 +18,12 @@ from hub.errors import Forbidden, HubError, Malformed, Unauthenticated
 from hub.formats import dpop
 from hub.formats.authorization import AccessToken, check_access_token
 from hub.formats.dpop import Proof
-from hub.registry.clients import client_key, client_owner
+from hub.registry import trust
+from hub.registry.clients import client_owner
+from hub.store.base import Instant
 from hub.store.model import replays
 from hub.store.replay import use_once
+from hub.store.statement import Statement, dialect_insert
 from hub.store.tx import Tx
 from hub.web.deps import Hub, hub_of
 from keys.errors import KeyFault
@@ -44,10 +48,9 @@ class Caller:
     async def enter(self, tx: Tx) -> None:
         """1. This proof was never used. 2. The client key stands and its department is active. 3. The token was not
         revoked. Raises Unauthenticated `dpop.replayed`, `client.unknown`, `token.revoked`."""
-        await spend_proof(tx, self.proof)  # 1
-        await client_key(tx, department=self.department, kid=self.proof.jkt)  # 2
-        if await is_revoked(tx, self.token.jti):  # 3
-            raise Unauthenticated("token.revoked", "访问令牌已被撤销。", "The access token was revoked.")
+        fault = (await enter_all(tx, [self]))[0]
+        if fault is not None:
+            raise fault
 
 
 async def department_caller(request: Request, *, scope: str, any_holder: bool = False) -> Caller:
@@ -157,17 +160,79 @@ class TokenKeys:
         raise LookupError(kid)
 
 
+def _spend(dialect: str) -> sa.Executable:
+    """A proof is ours when nobody used it before and its token was not revoked."""
+    revoked = sa.select(replays.c.key).where(replays.c.kind == "revoked", replays.c.key == sa.bindparam("token"))
+    values = sa.select(
+        sa.literal("dpop"),
+        sa.bindparam("proof", type_=sa.LargeBinary),
+        sa.bindparam("until", type_=Instant),
+    ).where(~revoked.exists())
+    made = dialect_insert(dialect)(replays).from_select(["kind", "key", "expires_at"], values)
+    done: sa.Executable = made.on_conflict_do_nothing().returning(replays.c.key)
+    return done
+
+
+SPEND = Statement(_spend)
+REVOKED = Statement(
+    lambda _: sa.select(replays.c.key).where(replays.c.kind == "revoked", replays.c.key == sa.bindparam("token"))
+)
+
+
+async def enter_all(tx: Tx, callers: Sequence[Caller]) -> list[HubError | None]:
+    """`Caller.enter` of many callers: for each its refusal, or None. Proofs are spent in the order of their hashes."""
+    asked = [
+        {
+            "proof": _proof_key(one.proof),
+            "until": from_seconds(one.proof.expires),
+            "token": hashlib.sha256(one.token.jti.encode()).digest(),
+        }
+        for one in callers
+    ]
+    fresh = {row.key for row in await tx.each(SPEND, sorted(asked, key=lambda row: row["proof"]))}
+    stale = [row for row in asked if row["proof"] not in fresh]
+    revoked = {row.key for row in await tx.each(REVOKED, stale)}
+    remembered = await trust.current(tx)
+    faults: list[HubError | None] = []
+    for one, row in zip(callers, asked, strict=True):
+        fault: HubError | None = None
+        if row["token"] in revoked:
+            fault = _revoked()
+        elif row["proof"] not in fresh:
+            fault = _replayed()
+        fresh.discard(row["proof"])  # the same proof a second time in this very group is a replay too
+        try:
+            await remembered.client_key(tx, department=one.department, kid=one.proof.jkt)
+        except Unauthenticated as unknown:
+            fault = fault or unknown
+        faults.append(fault)
+    return faults
+
+
 async def spend_proof(tx: Tx, proof: Proof) -> None:
     """Use a DPoP proof up, in this transaction: Unauthenticated `dpop.replayed` when it came before."""
-    key = f"{proof.jkt}\n{proof.jti}\n{proof.htu}"
-    if not await use_once(tx, kind="dpop", key=key, expires_at=from_seconds(proof.expires)):
-        raise Unauthenticated(
-            "dpop.replayed",
-            "该 DPoP 证明已使用过。",
-            "This DPoP proof was used before.",
-            next_zh="每次请求都须生成新的证明。",
-            next_en="Make a new proof for every request.",
-        )
+    row = {"kind": "dpop", "key": _proof_key(proof), "expires_at": from_seconds(proof.expires)}
+    if not await tx.insert_new(replays, row):
+        raise _replayed()
+
+
+def _proof_key(proof: Proof) -> bytes:
+    """Names its owner, or one client could burn another's (RFC 9449 section 11.1)."""
+    return hashlib.sha256(f"{proof.jkt}\n{proof.jti}\n{proof.htu}".encode()).digest()
+
+
+def _replayed() -> Unauthenticated:
+    return Unauthenticated(
+        "dpop.replayed",
+        "该 DPoP 证明已使用过。",
+        "This DPoP proof was used before.",
+        next_zh="每次请求都须生成新的证明。",
+        next_en="Make a new proof for every request.",
+    )
+
+
+def _revoked() -> Unauthenticated:
+    return Unauthenticated("token.revoked", "访问令牌已被撤销。", "The access token was revoked.")
 
 
 async def revoke(tx: Tx, token: AccessToken) -> None:
