@@ -107,8 +107,8 @@ def event_under(
     """As `seal_event`, for a caller who has the person's key at hand already.
 
     1. commit = SHA-256(32 random bytes || JCS(body)); the leaf is JCS {"commit": hex, "v": 1}.
-    2. salt || body (pressed) is sealed under the person's own key (the hub's when `subject_id` is None), bound to this leaf,
-       and kept erasable. Raises Malformed `jcs.*`.
+    2. salt || body (pressed) is sealed under the person's own key (the hub's when `subject_id` is None), bound to
+       this leaf, and kept erasable. Raises Malformed `jcs.*`.
     """
     salt, raw = secrets.token_bytes(SALT_BYTES), canonical(body)  # 1
     commit = hashlib.sha256(salt + raw).digest()
