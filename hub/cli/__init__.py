@@ -16,6 +16,7 @@ from hub.cli import (
     restore,
     resume,
     serve,
+    upgrade,
     verify,
     witness,
 )
@@ -38,6 +39,7 @@ verify.add_to(app)
 doctor.add_to(app)
 app.add_typer(catalogue.app, name="catalogue")
 restore.add_to(app)
+upgrade.add_to(app)
 app.add_typer(backup.app, name="backup")
 app.add_typer(department.app, name="department")
 app.add_typer(officer.app, name="officer")
