@@ -18,6 +18,7 @@ COPY alembic /app/alembic
 COPY keys /app/keys
 COPY adapters /app/adapters
 COPY hub /app/hub
+RUN python -m compileall -q /app
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 YIMEN_DATA_DIR=/data
 USER 10001:10001
 WORKDIR /data

@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each in each round")
     given = parser.parse_args()
     name = f"verify p50 at {given.big:,} certificates / at {given.small:,}"
-    aim = Aim(12, name, 1.2, at_most=True)
+    aim = Aim(14, name, 1.2, at_most=True)
     report = Report("million", {**vars(given), "json": None, "connections": CONNECTIONS})
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(stage.folder())
