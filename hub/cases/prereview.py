@@ -5,7 +5,7 @@ condition that can be judged is met.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
@@ -66,7 +66,7 @@ def prereview(
 
     Conditions are judged for schemes of one parent (enrolment). Raises those of `conditions`.
     """
-    found = tuple(_finding(item, n, looks, uploads) for n in range(len(item.materials)))
+    found = _one_of_each([_finding(item, n, looks, uploads) for n in range(len(item.materials))], item)
     judged: Sequence[Condition] = ()
     if scheme is not None and scheme.one_parent and evidence is not None:
         judged = conditions(evidence, as_of=as_of)
@@ -76,6 +76,21 @@ def prereview(
     unknown = any(one.blocks for one in found) or any(c.met is None for c in judged)
     passes = False if refused else None if unknown else True
     return PreReview(passes, found, tuple(judged))
+
+
+def _one_of_each(found: Sequence[MaterialFinding], item: ServiceItem) -> tuple[MaterialFinding, ...]:
+    """Of alternatives ("A or B") one is enough: where one is there, the others are not needed."""
+    there = {
+        material.either
+        for material, one in zip(item.materials, found, strict=True)
+        if material.either and one.how in ("verified", "uploaded")
+    }
+    return tuple(
+        replace(one, how="not_needed", required=False)
+        if material.either in there and one.how not in ("verified", "uploaded")
+        else one
+        for material, one in zip(item.materials, found, strict=True)
+    )
 
 
 _UPLOADED: Mapping[MaterialState, How] = {

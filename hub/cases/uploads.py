@@ -7,6 +7,7 @@ it expires.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -18,7 +19,8 @@ from hub.cases.model import MaterialState, case_lacking, materials
 from hub.cases.open import Case
 from hub.cases.scope import Scope
 from hub.catalogue.items import ServiceItem
-from hub.clock import civil_day, seconds
+from hub.catalogue.plan import Filed
+from hub.clock import civil_day, day_end, seconds
 from hub.errors import Conflict, Forbidden, NotFound, TooLarge, Unprocessable
 from hub.ids import public_token, uuid7
 from hub.ledger.append import commit_event
@@ -228,6 +230,21 @@ async def held(view: View, *, case: Case) -> dict[str, Material]:
     )
     found = [await by_public_id(view, one.public_id) for one in rows]
     return {one.code: one for one in found if one.case_id == case.id or one.state is MaterialState.ACCEPTED}
+
+
+async def filed(view: View, people: Sequence[UUID]) -> dict[str, Filed]:
+    """What these people brought once and a clerk compared, by material: the planner does not ask for it again."""
+    row = materials.c
+    rows = await view.all(
+        sa.select(row.material, row.compared_at, row.expires_on).where(
+            row.subject_id.in_(people),
+            row.replaced_by.is_(None),
+            row.state == MaterialState.ACCEPTED,
+            row.level == "B",
+            row.expires_on >= civil_day(view.now),
+        )
+    )
+    return {one.material: Filed(civil_day(one.compared_at), day_end(one.expires_on)) for one in rows}
 
 
 async def content(view: View, blobs: Blobs, found: Material) -> bytes:

@@ -14,6 +14,7 @@ from hub.certificates.model import StatusEvent
 from hub.certificates.register import register
 from hub.clock import seconds
 from hub.consent.withdraw import end_resting_on
+from hub.oversight.reliance import tell_who_relied
 from hub.paper.handed import MAX_PDF, inspect_in_child
 from hub.web import examples, idempotency, ndjson
 from hub.web.answer import dumps, issuance_of, json_answer
@@ -132,6 +133,7 @@ async def new_certificate(request: Request, caller: Issuing) -> Response:
         )
         if body.supersedes is not None:  # the next version may say something else
             await end_resting_on(tx, evidence=body.supersedes.certificate_id)
+            await tell_who_relied(tx, certificate=body.supersedes.certificate_id)
         answer = dumps(registered(made, issuance_of(hub)))
         await idempotency.keep(tx, slot, status=201, body=answer)
     return json_answer(answer, 201)
@@ -207,6 +209,7 @@ async def change_status(certificate_id: str, request: Request, caller: Issuing) 
         )
         if body.event != "reinstate":  # whoever was proved by it is not any more
             await end_resting_on(tx, evidence=found.public_id)
+        await tell_who_relied(tx, certificate=found.public_id)
         answer = dumps({"certificate_id": found.public_id, "state": after})
         await idempotency.keep(tx, slot, status=200, body=answer)
     return json_answer(answer)

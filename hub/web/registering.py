@@ -10,6 +10,7 @@ from hub.actor import Actor
 from hub.certificates.register import Handed, Registered, register_all, terms_of, together
 from hub.errors import HubError, Unavailable
 from hub.ledger.receipt import Issuance, receipt
+from hub.oversight.reliance import tell_who_relied
 from hub.web.answer import issuance_of, request_id
 from hub.web.deps import Hub
 from hub.web.ndjson import Limits, LinesAnswer, Result
@@ -74,7 +75,11 @@ async def _run(hub: Hub, actor: Actor, run: Sequence[Handed]) -> list[Registered
     """One commit. When it fails whole (a deadlock, a lost connection) its halves are tried, down to single lines."""
     try:
         async with hub.tx(actor) as tx:
-            return await register_all(tx, run)
+            answers = await register_all(tx, run)
+            for (application, _), made in zip(run, answers, strict=True):
+                if application.supersedes is not None and not isinstance(made, HubError):
+                    await tell_who_relied(tx, certificate=application.supersedes.certificate)
+            return answers
     except (Unavailable, DBAPIError) as fault:
         if len(run) == 1:
             return [fault if isinstance(fault, Unavailable) else _try_again()]

@@ -16,11 +16,11 @@ from hub.verification.model import Ask
 SCHEME = load_schemes()["dg-points-enrolment-2016"]
 ROLES = {
     "employment": "worker",
-    "residence_permit": "holder",
+    "residence_permit": "owner",
     "social_insurance": "insured",
     "tax_record": "taxpayer",
     "degree": "owner",
-    "family_planning": "parent",
+    "family_planning": "person",
     "property": "owner",
 }
 """The role of the parent in each certificate that counts."""

@@ -6,11 +6,11 @@ from typing import Any
 
 HOLDER = {
     "employment": "worker",
-    "residence_permit": "holder",
+    "residence_permit": "owner",
     "social_insurance": "insured",
     "tax_record": "taxpayer",
     "degree": "owner",
-    "family_planning": "parent",
+    "family_planning": "person",
     "property": "owner",
 }
 """The role of the parent in each certificate that counts; the child's are `school_record` and `birth`."""
