@@ -29,6 +29,7 @@ from adapters.answers import (
     registered,
     unreachable,
 )
+from adapters.model import Coverage
 from hub.clock import Clock, now, seconds
 from hub.errors import HubError, Unauthenticated
 from hub.formats import authorization, dpop, jws
@@ -146,6 +147,12 @@ class HubClient:
     def certificate(self, certificate_id: str) -> Mapping[str, Any]:
         """`GET /v1/certificates/{id}`: the state of a certificate of ours."""
         return self._json("GET", f"/v1/certificates/{certificate_id}", None)
+
+    def declare_source(self, code: str, coverage: Coverage) -> None:
+        """`PUT /v1/sources/{type}`: what our source of this type covers."""
+        start = coverage.covers_from
+        said = {"gaps_zh": coverage.gaps_zh, "gaps_en": coverage.gaps_en}
+        self._json("PUT", f"/v1/sources/{code}", said | {"covers_from": start.isoformat() if start else None})
 
     def put_face(self, certificate_id: str, pdf: bytes) -> None:
         """`PUT /v1/certificates/{id}/face`."""

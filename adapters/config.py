@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from adapters.model import (
     AgentConfig,
     AnySource,
     Config,
+    Coverage,
     Cursor,
     Dataset,
     Field,
@@ -112,6 +114,7 @@ def _dataset(value: Value, shared: AnySource | None, folder: Path) -> Dataset:
         "number",
         "reconcile",
         "cursor",
+        "coverage",
         required=("id", "type", "key", "holders", "claims"),
     )
     source = source_of(found["source"], folder) if "source" in found else shared
@@ -151,6 +154,7 @@ def _dataset(value: Value, shared: AnySource | None, folder: Path) -> Dataset:
         as_of=_date(found["as_of"]) if "as_of" in found else None,
         reconcile=_reconcile(found["reconcile"]) if "reconcile" in found else Reconcile(),
         cursor=_cursor(found["cursor"], source) if "cursor" in found else None,
+        coverage=_coverage(found["coverage"]) if "coverage" in found else None,
     )
 
 
@@ -311,6 +315,23 @@ def _cursor(value: Value, source: object) -> Cursor:
         zone,
         _formats(found["format"])[0] if "format" in found else None,
     )
+
+
+def _coverage(value: Value) -> Coverage:
+    found = value.members("from", "gaps")
+    gaps = found["gaps"].members("zh", "en", required=("zh", "en")) if "gaps" in found else {}
+    start = None
+    if "from" in found:
+        try:
+            start = date.fromisoformat(found["from"].text())
+        except ValueError as fault:
+            raise found["from"].fault(
+                "day", "这里应为一天。", "A day is needed.", "例如 1998-01-01。", "For example 1998-01-01."
+            ) from fault
+    said = {name: gaps[name].text(empty=False) if gaps else "" for name in ("zh", "en")}
+    if max(map(len, said.values())) > 200:
+        raise value.fault("gaps", "缺口说明最长 200 字。", "A gap is told in 200 characters at most.")
+    return Coverage(start, said["zh"], said["en"])
 
 
 def _duration(value: Value) -> int:

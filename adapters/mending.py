@@ -24,6 +24,7 @@ from adapters.sources import open_source
 from adapters.state import State
 from hub.errors import Malformed
 
+Corrections = Mapping[str, list[tuple[str, str, str]]]
 HEAD = ("数据集 dataset", "主键 key", "原因 reason", "规则 rules", "校验 check")
 """The columns before the row's own; staff change none of these."""
 READ_FAILS = "（读不出 unreadable）"
@@ -101,13 +102,20 @@ def feed(desk: Desk, dataset: Dataset, path: Path, *, officer: str) -> Mended:
     return Mended(cells, rows, unchanged, tuple(outdated))
 
 
-def mended(state: State, dataset: Dataset, rows: Iterable[Row | Unreadable]) -> Iterator[Row | Unreadable]:
-    """The rows with corrections in place of the cells that were mended and have not changed since."""
+def corrections(state: State, dataset: Dataset) -> Corrections:
+    """What was mended: source key -> (column, print of the cell as it was, what it should say)."""
     kept: dict[str, list[tuple[str, str, str]]] = {}
     for key, name, was, value in state.execute(
         "select key, source_column, was, value from mended where dataset = ?", (dataset.id,)
     ):
         kept.setdefault(str(key), []).append((str(name), str(was), str(value)))
+    return kept
+
+
+def corrected(
+    rows: Iterable[Row | Unreadable], dataset: Dataset, kept: Corrections
+) -> Iterator[Row | Unreadable]:
+    """The rows with corrections in place of the cells that were mended and have not changed since."""
     if not kept:
         yield from rows
         return

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -101,6 +102,7 @@ class SqlSource:
     statement_timeout: int = 60
     max_rows_per_second: int = 0
     allow_writable: bool = False
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,15 @@ AnySource = SqlSource | FileSource | HttpSource
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a source holds: everything from a day on, with gaps told in both languages. Earlier facts are on paper."""
+
+    covers_from: date | None = None
+    gaps_zh: str = ""
+    gaps_en: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """One query or file of rows, mapped to one certificate type."""
 
@@ -163,6 +174,7 @@ class Dataset:
     as_of: Field | None = None
     reconcile: Reconcile = Reconcile()
     cursor: Cursor | None = None
+    coverage: Coverage | None = None
 
 
 @dataclass(frozen=True, slots=True)

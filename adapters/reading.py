@@ -22,7 +22,7 @@ from adapters.desk import Desk
 from adapters.findings import Finding
 from adapters.judge import Judged, judged
 from adapters.mapping import Mapped, rules_of
-from adapters.mending import mended
+from adapters.mending import corrected, corrections
 from adapters.model import Dataset
 from adapters.sign import issuer_url, ref_of, sign_certificate
 from adapters.source import Source
@@ -30,6 +30,7 @@ from adapters.sources import open_source
 from adapters.state import Entry, Waiting
 from adapters.survey import survey
 from adapters.watermark import Watermark
+from adapters.workers import Workers, workers_of
 from hub.errors import Unprocessable
 
 FLUSH = 1000
@@ -71,6 +72,7 @@ class Pass:
         self.pass_id = 0
         self.bad = quarantine.refs(desk.state, dataset.id)
         self._changes = Changes(desk.me.state.parent)
+        self._workers: Workers | None = None
 
     def run(self, *, whole: bool = False) -> None:
         """Read, deliver, and after a whole pass let the circuit breaker decide what absence means.
@@ -113,13 +115,15 @@ class Pass:
             stopped = self._read(source, whole=since is None, mark=mark)
         finally:
             source.close()
+            if self._workers is not None:
+                self._workers.close()
         self._flush()
-        return source.complete and not stopped
+        complete = source.complete if self._workers is None else self._workers.complete
+        return complete and not stopped
 
     def _read(self, source: Source, *, whole: bool, mark: Watermark | None) -> bool:
         """Every row to a decision. True when the dataset was stopped: too many bad rows, or another table."""
-        found = mended(self.desk.state, self.dataset, source.rows())
-        rows = judged(found, self.dataset, self.kind.vct, today=self.today)
+        rows = self._judged(source, whole)
         first = list(islice(rows, breaker.FIRST))
         if whole and self._strangers(first):
             return True
@@ -142,6 +146,18 @@ class Pass:
             ):
                 return True
         return False
+
+    def _judged(self, source: Source, whole: bool) -> Iterator[Judged]:
+        """What the rows say: mapped here, or by several processes side by side."""
+        kept, scratch = corrections(self.desk.state, self.dataset), self.desk.me.state.parent
+        if whole:
+            self._workers = workers_of(
+                self.dataset, scratch, self.kind.vct, today=self.today, corrections=kept, source=source
+            )
+        if self._workers is not None:
+            return self._workers.rows()
+        rows = corrected(source.rows(), self.dataset, kept)
+        return judged(rows, self.dataset, self.kind.vct, today=self.today)
 
     def _strangers(self, first: list[Judged]) -> bool:
         refs = [ref_of(self.desk.secret, self.dataset.id, one.key) for one in first if one.key is not None]

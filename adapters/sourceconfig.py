@@ -37,7 +37,9 @@ def encoding_of(value: Value) -> str:
 
 
 def _database(value: Value, folder: Path) -> SqlSource:
-    found = value.members("url", "page_size", "statement_timeout", "max_rows_per_second", "allow_writable")
+    found = value.members(
+        "url", "page_size", "statement_timeout", "max_rows_per_second", "allow_writable", "workers"
+    )
     usual = SqlSource("")
     return SqlSource(
         _database_url(found["url"].text(empty=False), folder),
@@ -45,6 +47,7 @@ def _database(value: Value, folder: Path) -> SqlSource:
         statement_timeout=_whole(found, "statement_timeout", 1, 86_400, usual.statement_timeout),
         max_rows_per_second=_whole(found, "max_rows_per_second", 0, 10**7, usual.max_rows_per_second),
         allow_writable=found["allow_writable"].flag() if "allow_writable" in found else False,
+        workers=_whole(found, "workers", 1, 64, usual.workers),
     )
 
 

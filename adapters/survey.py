@@ -9,7 +9,7 @@ from adapters import breaker, drift
 from adapters.desk import Desk
 from adapters.drift import Drift
 from adapters.judge import judged
-from adapters.mending import mended
+from adapters.mending import corrected, corrections
 from adapters.model import Dataset
 from adapters.sign import ref_of
 from adapters.sources import open_source
@@ -41,7 +41,12 @@ def survey(desk: Desk, dataset: Dataset) -> Survey:
     source = open_source(dataset, desk.me.state.parent)
     try:
         different = drift.look(state, dataset, source)
-        groups = judged(mended(state, dataset, source.rows()), dataset, kind.vct, today=desk.today)
+        groups = judged(
+            corrected(source.rows(), dataset, corrections(state, dataset)),
+            dataset,
+            kind.vct,
+            today=desk.today,
+        )
         first = list(islice(groups, breaker.FIRST))
         known = standing = 0
         for place, one in enumerate(chain(first, groups)):

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from adapters.deliver import deliver
 from adapters.desk import Desk
-from adapters.model import Dataset
+from adapters.model import Coverage, Dataset
 from adapters.reading import Pass, ending
 from adapters.source import SourceFault
 from adapters.state import Entry
-from hub.errors import Malformed, NotFound
+from hub.errors import Forbidden, Malformed, NotFound, Unprocessable
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,27 @@ def sync(desk: Desk, datasets: Iterable[Dataset], *, whole: bool = False) -> Syn
             except SourceFault as fault:
                 faults.append((dataset.id, fault.code, f"{fault.zh} {fault.en}"))
             counts += one.counts
+            if dataset.coverage is not None:
+                told += _declare(desk, dataset, dataset.coverage)
             told += [(dataset.id, code, detail) for code, detail in one.told]
     report = _report(counts, time.monotonic() - started, faults, told)
     desk.state.put("last_sync", json.dumps({"at": desk.stamp(), "report": [*counts.items()]}))
     return report
+
+
+def _declare(desk: Desk, dataset: Dataset, coverage: Coverage) -> list[tuple[str, str, str]]:
+    """Say what the source covers, when it was not said so before: the hub then knows a gap from "no record".
+
+    A hub that does not want to hear it is told of and stops nothing.
+    """
+    said = json.dumps([str(coverage.covers_from), coverage.gaps_zh, coverage.gaps_en], ensure_ascii=False)
+    if desk.state.get(f"coverage:{dataset.type}") != said:
+        try:
+            desk.client.declare_source(dataset.type, coverage)
+        except (Forbidden, NotFound, Unprocessable) as fault:
+            return [(dataset.id, "coverage_refused", fault.code)]
+        desk.state.put(f"coverage:{dataset.type}", said)
+    return []
 
 
 def revoke(desk: Desk, entry: Entry, reason: str) -> None:

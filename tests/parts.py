@@ -180,7 +180,7 @@ def mariadb_server() -> Iterator[MariaDB]:
         start = folder / "start.sql"
         start.write_text(
             f"CREATE USER 'department'@'127.0.0.1' IDENTIFIED BY '{password}';\n"
-            "GRANT ALL ON *.* TO 'department'@'127.0.0.1';\n"
+            "GRANT ALL ON *.* TO 'department'@'127.0.0.1' WITH GRANT OPTION;\n"
         )
         start.chmod(0o644)
         port = free_port()

@@ -15,14 +15,17 @@ from adapters.sources.soap import Soap
 from adapters.sources.sql import SqlRows
 
 
-def open_source(dataset: Dataset, scratch: Path, *, since: Any = None) -> Source:
+def open_source(
+    dataset: Dataset, scratch: Path, *, since: Any = None, between: tuple[Any, Any] | None = None
+) -> Source:
     """The source of a dataset. `scratch` is a folder for files that live as long as the pass.
 
-    `since` leaves out rows whose cursor does not lie after it; only databases are asked so.
+    `since` leaves out rows whose cursor does not lie after it; `between` those whose first key column lies below the
+    one or not below the other (None: open). Only databases are asked so.
 
     Raises `SourceFault`; `source.missing_column` when a column that the mapping reads is not there.
     """
-    source = _opened(dataset, scratch, since)
+    source = _opened(dataset, scratch, since, between)
     missing = [column for column in columns_of(dataset) if column not in source.columns]
     if missing:
         source.close()
@@ -37,11 +40,13 @@ def open_source(dataset: Dataset, scratch: Path, *, since: Any = None) -> Source
     return source
 
 
-def _opened(dataset: Dataset, scratch: Path, since: Any) -> Source:
+def _opened(dataset: Dataset, scratch: Path, since: Any, between: tuple[Any, Any] | None) -> Source:
     declared, key = dataset.source, dataset.key
     if isinstance(declared, SqlSource):
         after = None if since is None or dataset.cursor is None else (dataset.cursor.column, since)
-        return SqlRows(declared, dataset.query or "", key, raw_columns_of(dataset), since=after)
+        return SqlRows(
+            declared, dataset.query or "", key, raw_columns_of(dataset), since=after, between=between
+        )
     if isinstance(declared, HttpSource):
         return PagedRows(declared, key, scratch, Json() if declared.kind == "json" else Soap())
     match declared.format:

@@ -46,7 +46,8 @@ class SqlRows:
     """See `adapters.source.Source`. Only the declared query runs, wrapped for paging; values are always bound.
 
     A page that cannot be fetched is halved down to the single row that spoils it; that row is `Unreadable`.
-    `since` (column, value) leaves out rows whose column does not lie after the value.
+    `since` (column, value) leaves out rows whose column does not lie after the value, `between` (low, high) those
+    whose first key column lies below low or not below high; rows without a key belong to the range without a low.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class SqlRows:
         raw_columns: frozenset[str] = frozenset(),
         *,
         since: tuple[str, Any] | None = None,
+        between: tuple[Any, Any] | None = None,
     ) -> None:
         self.complete = False
         self._source = source
@@ -68,6 +70,8 @@ class SqlRows:
         named = dict.fromkeys([*key, since[0]] if since else key)
         self._rows: Subquery = wrapped.columns(*map(column, named)).subquery("q")
         self._after = [] if since is None else [self._rows.c[since[0]] > _bound(since[1])]
+        if between is not None:
+            self._after += self._within(*between)
         self.kinds: dict[str, str] = {}
         try:
             self._connection = self._snapshot()
@@ -103,6 +107,24 @@ class SqlRows:
         except SQLAlchemyError as fault:
             raise _moving(fault) from fault
         self.complete = read == expected
+
+    def bounds(self, parts: int) -> list[Any]:
+        """Values of the first key column that cut the rows into about equal ranges; fewer where keys repeat."""
+        first, rows = self._rows.c[self._key[0]], self.count() or 0
+        found: list[Any] = []
+        for part in range(1, parts):
+            cut = select(first).select_from(self._rows).where(first.is_not(None)).order_by(first).limit(1)
+            for row in self._fetch(cut.offset(rows * part // parts)):
+                value = next(iter(row.values()))
+                if value not in found:
+                    found.append(value)
+        return found
+
+    def _within(self, low: Any, high: Any) -> list[Any]:
+        first = self._rows.c[self._key[0]]
+        if low is None:
+            return [] if high is None else [or_(first.is_(None), first < high)]
+        return [first >= low] if high is None else [first >= low, first < high]
 
     def _all(self) -> Iterator[Row | Unreadable]:
         keys = [self._rows.c[name] for name in self._key]

@@ -14,7 +14,19 @@ from starlette.responses import Response
 
 from hub.errors import Forbidden, HubError, Internal, Malformed, NotFound, TooLarge
 from hub.ids import public_token
-from hub.web import authorize, casefile, ciba, enrolment, grants, issuer, oauth, orders, public, verifier
+from hub.web import (
+    authorize,
+    casefile,
+    ciba,
+    enrolment,
+    grants,
+    issuer,
+    oauth,
+    orders,
+    public,
+    sources,
+    verifier,
+)
 from hub.web.answer import request_id, whereabouts
 from hub.web.deps import Hub
 from hub.web.pages.mount import mount as mount_pages
@@ -24,7 +36,7 @@ Message = MutableMapping[str, Any]
 
 log = structlog.get_logger()
 
-DOORS = (enrolment, issuer, orders, verifier, casefile, oauth, authorize, ciba, grants, public)
+DOORS = (enrolment, issuer, orders, sources, verifier, casefile, oauth, authorize, ciba, grants, public)
 """In this order: `/v1/status-lists/mine` is the issuer's, `/v1/status-lists/{list_id}` everybody's."""
 
 

@@ -236,7 +236,8 @@ def test_the_published_schema_says_what_the_reader_accepts(monkeypatch, tmp_path
     schema = json.loads(run("schema"))
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
-    files = [*Path(config.__file__).parent.rglob("*.yaml")]
+    house = Path(config.__file__).parent
+    files = [house / "sample.yaml", *(house / "demo").rglob("*.yaml")]
     assert len(files) > 10
     known: dict[str, set[str]] = {}
     members = yamltree.Value.members
@@ -258,7 +259,8 @@ def test_the_published_schema_says_what_the_reader_accepts(monkeypatch, tmp_path
     places = {
         "": schema, "agent": schema["properties"]["agent"], "datasets": defs["dataset"],
         "datasets.holders": dataset["holders"]["items"], "datasets.valid": dataset["valid"],
-        "datasets.cursor": dataset["cursor"], "datasets.reconcile": dataset["reconcile"],
+        "datasets.cursor": dataset["cursor"], "datasets.coverage": dataset["coverage"],
+        "datasets.coverage.gaps": dataset["coverage"]["properties"]["gaps"], "datasets.reconcile": dataset["reconcile"],
         "datasets.reconcile.max_revoke": dataset["reconcile"]["properties"]["max_revoke"],
         "datasets.number": defs["field"],
     }  # fmt: skip
@@ -281,6 +283,7 @@ datasets:
     key: [id]
     cursor: {column: gx, lag: 15m, timezone: Asia/Shanghai}
     reconcile: {every: 12h, max_revoke: {count: 1, percent: 1}}
+    coverage: {from: "1998-01-01", gaps: {zh: "纸质", en: paper}}
     holders: [{role: owner, name: {from: a}, id_type: {const: "111"}, id_no: {from: b}}]
     claims: {list: {from: c, type: list, fields: {a: {type: text}}}}
     number: {from: n}

@@ -431,6 +431,11 @@ def test_programs_in_an_event_loop(slot, degrees, resident):
     slot.start()
 
 
+def test_the_sample_is_a_configuration():
+    sample = Path(gatewayconfig.__file__).with_name("gateway.sample.yaml")
+    assert gatewayconfig.load(sample, environment={}).services["degree"].columns["学位"][0] == "degree"
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [("types: [degree]", "types: []"), ("degree.degree_level", "marriage.x"), ("127.0.0.1:", "nowhere")],
