@@ -1,0 +1,142 @@
+"""The processes that check batches: they survive one another, and none survives the hub."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from parts import die_with_parent
+from registry.makers import AUDIENCE
+from web.api.apiworld import ApiWorld
+
+from hub.certificates.register import Examined, terms_of
+from hub.errors import HubError
+from hub.web import workers
+from hub.web.workers import Batches
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def database(sqlite_database: str) -> str:
+    return sqlite_database
+
+
+@pytest.fixture
+async def case(world: ApiWorld, degree):
+    """Lines of a batch, the terms that they are looked at under, and two workers."""
+    batches = Batches(workers=2)
+    good = await world.body_of_certificate("degree", (world.person("王小明"), "owner"))
+    lines = [json.dumps(good).encode() for _ in range(300)]
+    lines[100] = b"{broken"
+    lines[200] = json.dumps(good | {"sd_jwt": "a.b.c~"}).encode()
+    async with world.view(world.acting(degree)) as view:
+        terms = await terms_of(view, base_url=AUDIENCE)
+    yield batches, lines, terms, world.types
+    batches.close()
+
+
+def told(found) -> list[str]:
+    return [
+        one.code if isinstance(one, HubError) else "good" if isinstance(one[1], Examined) else one[1].code
+        for one in found
+    ]
+
+
+EXPECTED = ["good"] * 100 + ["json.syntax"] + ["good"] * 99 + [""] + ["good"] * 99
+
+
+def running(batches: Batches) -> list[int]:
+    return list(batches._pool._processes) if batches._pool else []
+
+
+async def test_workers_say_what_the_single_door_says_and_a_dead_one_is_replaced(case):
+    batches, lines, terms, types = case
+    first = told(await batches.examine(lines, terms, types))
+    assert first[:200] + first[201:] == EXPECTED[:200] + EXPECTED[201:]
+    assert first[200] not in ("good", "batch.try_again")
+    before = running(batches)
+    assert len(before) == 2
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    assert told(await batches.examine(lines, terms, types)) == first
+    assert set(running(batches)).isdisjoint(before)
+
+
+async def test_lines_over_which_every_worker_dies_are_answered_and_no_other_batch_suffers(case, monkeypatch):
+    batches, lines, terms, types = case
+    good, work = told(await batches.examine(lines[:99], terms, types)), workers._examine
+    monkeypatch.setattr(workers, "_examine", die)
+    assert set(told(await batches.examine(lines, terms, types))) == {"batch.try_again"}
+    monkeypatch.setattr(workers, "_examine", work)
+    assert told(await batches.examine(lines[:99], terms, types)) == good
+
+
+def die(*_) -> None:
+    os._exit(1)
+
+
+async def test_a_few_lines_start_no_process(case):
+    batches, lines, terms, types = case
+    assert told(await batches.examine(lines[:20], terms, types)) == ["good"] * 20
+    assert running(batches) == []
+
+
+HUB = """
+import asyncio, json, sys, time
+from datetime import UTC, datetime
+from hub.certificates.register import Terms
+from hub.registry.types import load_types
+from hub.web.workers import Batches
+
+async def main():
+    batches = Batches(workers=2)
+    await batches.examine([b"{}"] * 300, Terms("dg-x", "https://hub.example", datetime.now(UTC), {}), load_types())
+    print(json.dumps(list(batches._pool._processes)), flush=True)
+    await asyncio.sleep(60)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_no_worker_outlives_a_hub_that_was_killed(tmp_path):
+    script = tmp_path / "hub_alone.py"
+    script.write_text(HUB)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    hub = subprocess.Popen(
+        [sys.executable, str(script)], env=environment, stdout=subprocess.PIPE, preexec_fn=die_with_parent
+    )
+    pids = json.loads(hub.stdout.readline())
+    assert len(pids) == 2
+    assert all(map(alive, pids))
+    hub.kill()
+    hub.wait()
+    end = time.monotonic() + 15
+    while any(map(alive, pids)):
+        assert time.monotonic() < end, "a worker lives on"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_the_loop_is_not_stopped_while_workers_work(case):
+    batches, lines, terms, types = case
+    await batches.examine(lines, terms, types)
+    work = asyncio.create_task(batches.examine(lines * 3, terms, types))
+    longest, last = 0.0, time.monotonic()
+    while not work.done():
+        await asyncio.sleep(0.001)
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    assert told(await work) == told(await batches.examine(lines, terms, types)) * 3
+    assert longest < 1.0
