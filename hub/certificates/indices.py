@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from hub.certificates.model import status_indices, status_lists
 from hub.errors import Conflict, Forbidden, HubError, Unprocessable
 from hub.ids import public_token
-from hub.store.rows import Taken, in_steps, rows_of
+from hub.store.rows import Taken, among, rows_of
 from hub.store.tx import Tx, View
 
 BITS = 2
@@ -133,14 +133,10 @@ async def take(tx: Tx, places: Collection[Place]) -> None:
     for uri in sorted({uri for uri, _ in places}):
         wanted = sorted(idx for place, idx in places if place == uri)
         won = 0
-        for some in in_steps(wanted):
+        for condition in among(tx.dialect, status_indices.c.idx, wanted):
             won += await tx.run(
                 status_indices.update()
-                .where(
-                    status_indices.c.uri == uri,
-                    status_indices.c.idx.in_(some),
-                    status_indices.c.used_at.is_(None),
-                )
+                .where(status_indices.c.uri == uri, condition, status_indices.c.used_at.is_(None))
                 .values(used_at=tx.now)
             )
         if won != len(wanted):

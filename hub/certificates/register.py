@@ -190,7 +190,12 @@ async def _register(tx: Tx, department: str, handed: Sequence[Handed]) -> list[R
 
 
 def _said(one: Examined) -> list[tuple[Number, str]]:
-    return [((holder.id_type, holder.id_no), holder.name) for holder in one.holders]
+    return [((id_type, id_no), name) for name, id_type, id_no, _ in one.holders]
+
+
+def _owner(one: Examined) -> Number:
+    """Whose certificate it is first of all: in that person's partition it stands."""
+    return one.holders[0].id_type, one.holders[0].id_no
 
 
 async def _replays(
@@ -291,7 +296,7 @@ async def _store(
     tx: Tx, department: str, new: Sequence[tuple[Source | None, Examined, UUID | None]], people: People
 ) -> list[Registered]:
     """Write all rows, claims first and in the order of their keys; an index, jti or source row is used once."""
-    buckets = [bucket_of(people.known[_said(one)[0][0]]) for _, one, _ in new]
+    buckets = [bucket_of(people.known[_owner(one)]) for _, one, _ in new]
     jtis = [(department, one.jti, bucket, one.id) for (_, one, _), bucket in zip(new, buckets, strict=True)]
     sources: list[tuple[Any, ...]] = [
         (department, *source, bucket, one.id)
@@ -305,7 +310,7 @@ async def _store(
     events = []
     rows, ids, links = [], [], []
     for (_, one, replaced), bucket in zip(new, buckets, strict=True):
-        owner = people.known[_said(one)[0][0]]
+        owner = people.known[_owner(one)]
         event = event_under(
             tx,
             kind="certificate.registered",
