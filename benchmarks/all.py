@@ -17,7 +17,6 @@ SUITES = {
     "verify_api": ["--rounds", "3", "--seconds", "2"],
     "peers": ["--rounds", "3", "--seconds", "2"],
     "bulk": ["--rounds", "3"],
-    "atrest": ["--certificates", "3000", "--looks", "400"],
     "ledger": ["--rounds", "3", "--leaves", "3000", "--seconds", "4"],
     "million": ["--rounds", "3", "--seconds", "2"],
     "atrest": ["--certificates", "3000", "--looks", "1000"],
