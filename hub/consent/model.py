@@ -84,7 +84,7 @@ class CaseFacts:
 
     def holder_for(self, basis: Basis) -> UUID:
         """Whose certificates a basis speaks of: the applicant's own, or those of the child applied for."""
-        if basis in (Basis.HOLDER, Basis.DELEGATE, Basis.LEGAL_REPRESENTATIVE):
+        if basis is not Basis.GUARDIAN:
             return self.applicant  # whoever acts for them decides, over the same certificates
         if basis is Basis.GUARDIAN and self.beneficiary is not None:
             return self.beneficiary
@@ -203,4 +203,56 @@ entrustments = sa.Table(
     sa.Column("seq", sa.Integer, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
+)
+
+office_looks = sa.Table(
+    "office_looks",
+    metadata,
+    # One look by office power: asked by an officer, where needed agreed to by a second one, made once.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("public_id", sa.String(43), nullable=False, unique=True),
+    sa.Column("rule", sa.String(64), nullable=False),
+    sa.Column("rule_version", sa.Integer, nullable=False),
+    sa.Column("department", sa.String(32), nullable=False),
+    sa.Column("officer", sa.Uuid, nullable=False),
+    sa.Column("second", sa.Uuid, comment="who agreed or refused; null where none was needed"),
+    sa.Column("case_id", sa.String(64), nullable=False),
+    sa.Column("holder", sa.Uuid, nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("why_second", sa.String(16), comment="why a second officer was needed: many, hours"),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Index("ix_office_looks_department", "department", "state"),
+)
+
+office_persons = sa.Table(
+    "office_persons",
+    metadata,
+    # Whom an officer, an item, a department looked at on a day of Shanghai: each person counts once.
+    sa.Column("scope", sa.String(12), primary_key=True, comment="officer, item or department"),
+    sa.Column("key", sa.String(96), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("person", sa.Uuid, primary_key=True),
+)
+
+office_counts = sa.Table(
+    "office_counts",
+    metadata,
+    sa.Column("scope", sa.String(12), primary_key=True),
+    sa.Column("key", sa.String(96), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("persons", sa.Integer, nullable=False),
+)
+
+alarms = sa.Table(
+    "alarms",
+    metadata,
+    # What auditors must see: a limit that was met, with who met it and never with whom they looked for.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("kind", sa.String(48), nullable=False),
+    sa.Column("department", sa.String(32), nullable=False),
+    sa.Column("officer_id", sa.Uuid),
+    sa.Column("rule", sa.String(64), nullable=False),
+    sa.Column("at", Instant, nullable=False, index=True),
+    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
 )

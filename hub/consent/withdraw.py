@@ -79,8 +79,10 @@ async def end_resting_on(tx: Tx, *, evidence: str) -> int:
 
 async def _may_withdraw(tx: Tx, found: Grant) -> bool:
     citizen = tx.actor.subject_id
-    if citizen is None or citizen in (found.holder, found.approver):
-        return citizen is not None
+    if citizen is None or found.basis is Basis.OFFICE_POWER:  # not given by anybody, so nobody's to take back
+        return False
+    if citizen in (found.holder, found.approver):
+        return True
     if found.basis is Basis.LEGAL_REPRESENTATIVE:
         return found.holder in await companies_of(tx, person=citizen)
     return found.basis is Basis.GUARDIAN and found.holder in await children_of(tx, guardian=citizen)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from hub.access.model import Access
 from hub.catalogue.catalogue import listed
 from hub.clock import day_end, day_start
+from hub.consent.office import newest_alarms
 from hub.errors import HubError, NotFound, Unavailable
 from hub.ledger.prove import prove_inclusion
 from hub.ledger.tileset import TileReader
@@ -56,9 +57,10 @@ async def auditor_page(visit: Annotated[Visit, Depends(auditing)]) -> Response:
     async with hub.view(visit.actor) as view:
         offices = await office_names(view)
         searches = await recent_searches(view, limit=10)
+        alarms = await newest_alarms(view)
     return render(
         visit, "auditor.html", found=found, given=given | days, errors=errors, offices=offices, items=hub.items,
-        types=hub.types, searches=searches, page=max(page, 1),
+        types=hub.types, searches=searches, alarms=alarms, page=max(page, 1),
         office_options=[(o.slug, visit.t(o.name_zh, o.name_en)) for o in offices.values()],
         item_options=[(one.code, one.label(visit.lang)) for one in listed(hub.items) if one.complete],
         outcome_options=[(str(code), visit.t(word.zh, word.en)) for code, word in words.AUDIT.items()],

@@ -17,6 +17,7 @@ from hub.cases.score import latest, score_case
 from hub.catalogue.catalogue import listed
 from hub.consent.model import RequestState
 from hub.consent.of_case import Asked, requests_of
+from hub.consent.office import load_rules, rule_for
 from hub.errors import Conflict, HubError
 from hub.formats.identifiers import normal_id
 from hub.registry import subjects
@@ -76,6 +77,7 @@ async def case_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> 
         offices=offices, types=visit.hub.types, shown=shown, standing=given,
         left=min((grant.max_uses - grant.uses for grant in given), default=0),
         can_score=bool(shown) and item.scheme is not None,
+        power=rule_for(load_rules(), department=case.department, item_code=case.item_code),
         pending=bool(asked) and asked[0].state is RequestState.PENDING and not asked[0].expired,
         overall=_overall([one["outcome"] for one in shown]) if shown else None,
     )  # fmt: skip

@@ -41,6 +41,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "key": frozenset({"edu"}),
     "ranking": frozenset({"decider"}),
     "item": frozenset({"wang", "li"}),
+    "look": frozenset({"clerk", "decider"}),
 }
 
 
@@ -158,6 +159,11 @@ ROWS: dict[str, Row] = {
     "POST /counter/cases/{public_id}/ask": Row("counter", "case", _form(who="applicant")),
     "POST /counter/cases/{public_id}/verify": Row("counter", "case"),
     "POST /counter/cases/{public_id}/score": Row("counter", "case"),
+    "GET /office": Row("counter"),
+    "POST /office/cases/{public_id}": Row("counter", "case", alike=False),  # not for a case without such a rule
+    "GET /office/{public_id}": Row("counter", "look"),
+    "POST /office/{public_id}": Row("counter", "look", _form(decision="refuse"), alike=False),  # not by who asked
+    "POST /office/{public_id}/look": Row("counter", "look", alike=False),  # only by who asked
     "GET /desk": Row("deciding"),
     "GET /desk/cases/{public_id}": Row("deciding", "case"),
     "POST /desk/cases/{public_id}/reviews/{review_id}": Row("deciding", "case", alike=False),  # no review is asked for

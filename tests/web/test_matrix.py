@@ -23,10 +23,12 @@ from world import ITEMS, TYPES
 from hub.access.history import of_subject
 from hub.actor import Actor, ActorKind
 from hub.cases.draw import announce
+from hub.cases.office import ask_office
 from hub.certificates import workorders
 from hub.consent.entrust import offer
 from hub.consent.model import consent_requests
 from hub.consent.model import grants as grants_table
+from hub.consent.office import load_rules
 from hub.ids import public_token
 from hub.registry import officers
 from hub.registry.roster import OfficerRow
@@ -135,7 +137,11 @@ async def city(sqlite_database: str, clock: FixedClock, tmp_path: Path) -> City:
         ranking = await announce(
             tx, item=item, scheme=world.hub.schemes[item.scheme], title_zh="甲", title_en="A", places=1
         )
+    clerk = Actor(ActorKind.OFFICER, department="dg-edu", officer_id=known["o0"], roles=frozenset({"clerk"}))
+    async with world.tx(clerk) as tx:
+        look = await ask_office(tx, case_id=case.public_id, rule=load_rules()["441900-edu-points-recheck"])
     things = {
+        "look": look.public_id,
         "ranking": ranking.public_id,
         "item": case.item_code,
         "entrustment": entrusted.public_id,

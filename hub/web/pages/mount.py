@@ -26,6 +26,7 @@ from hub.web import (
     entrust,
     items,
     login,
+    office,
     officer,
     rankings,
     requests,
@@ -45,8 +46,8 @@ Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 Message = MutableMapping[str, Any]
 
 DOORS = (
-    login, wallet, apply, items, requests, entrust, accesses, disputes, verify, counter, desk, rankings, officer,
-    auditor, admin, developers,
+    login, wallet, apply, items, requests, entrust, accesses, disputes, verify, counter, desk, rankings, office,
+    officer, auditor, admin, developers,
 )  # fmt: skip
 
 HEADERS = {

@@ -141,11 +141,19 @@ PROVED = Word("证明成立", "The proof holds", "check", "ok")
 
 STEPS: dict[str, tuple[str, str]] = {str(step): pair for step, pair in STEP_WORDS.items()}
 
+OFFICE: dict[str, Word] = {
+    "waiting": Word("等第二人同意", "Waiting for a second officer", "clock", "warn"),
+    "open": Word("可以查验", "May be made", "dots", "info"),
+    "made": Word("已查验", "Made", "check", "ok"),
+    "refused": Word("第二人不同意", "Refused by the second officer", "cross", "mute"),
+}
+
 NOT_REACHED = Word("没有再查", "Not reached", "minus", "mute")
 
 ASSURANCE: dict[str, tuple[str, str]] = {
     "login": ("登录后点选", "Sign-in and a click"),
     "passkey": ("通行密钥", "Passkey"),
+    "office": ("依职能，未经本人同意", "Office power, without consent"),
 }
 
 BASES: dict[str, tuple[str, str]] = {
@@ -182,6 +190,11 @@ _REASONS: dict[str, tuple[str, str]] = {
     "signature.invalid": ("签名与内容不符", "the signature did not fit"),
     "holder.not_the_applicant": ("证照不是申请人的", "not the applicant's certificate"),
     "certificate.none_registered": ("没有登记过这类证照", "nothing of this type is registered"),
+    "office.limit_officer": ("工作人员当天查验人数已满", "the officer had reached the day's number"),
+    "office.limit_item": ("该事项当天查验人数已满", "the item had reached the day's number"),
+    "office.limit_department": ("部门当天查验人数已满", "the department had reached the day's number"),
+    "office.own_case": ("办件是同一名工作人员开立的", "the same officer had opened the case"),
+    "office.not_yours": ("没有依职能查验的权限", "there was no power to look"),
     "grant.proof_fallen": ("证明代理资格的证照已失效", "what proved the right to decide does not stand any more"),
     "grant.frozen": ("监护关系有争议，同意已冻结", "the guardian is disputed and the consent frozen"),
     "guardian.proved": ("已证明监护关系", "guardianship proved"),
