@@ -5,7 +5,7 @@ that does the work, so that a proof is spent in the same commit (DESIGN section 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -24,7 +24,7 @@ from hub.store.base import Instant
 from hub.store.model import replays
 from hub.store.replay import use_once
 from hub.store.statement import Statement, dialect_insert
-from hub.store.tx import Tx
+from hub.store.tx import Tx, View
 from hub.web.deps import Hub, hub_of
 from keys.errors import KeyFault
 from keys.public import PublicKey
@@ -245,6 +245,12 @@ async def is_revoked(tx: Tx, jti: str) -> bool:
     digest = hashlib.sha256(jti.encode()).digest()
     query = sa.select(replays.c.kind).where(replays.c.kind == "revoked", replays.c.key == digest)
     return await tx.value(query) is not None
+
+
+async def revoked_among(view: View, jtis: Collection[str]) -> set[str]:
+    """Those of many tokens that were revoked."""
+    named = {hashlib.sha256(jti.encode()).digest(): jti for jti in jtis}
+    return {named[row.key] for row in await view.each(REVOKED, [{"token": key} for key in named])}
 
 
 _CLOCK = {
