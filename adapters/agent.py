@@ -3,6 +3,7 @@
 `Agent` is the Python side; `yimen-agent` (module `command`) is the same for a shell.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 import httpx
 
+from adapters import breaker, drift, mending
 from adapters import config as configuration
 from adapters import doctor as doctoring
-from adapters import drift, mending
 from adapters import orders as ordering
 from adapters import preview as previewing
 from adapters import quarantine as quarantining
@@ -27,6 +28,7 @@ from adapters.mending import Mended
 from adapters.model import Check, Config, Dataset
 from adapters.orders import OrderReport
 from adapters.preview import PreviewRow
+from adapters.quarantine import Held
 from adapters.sign import ref_of
 from adapters.sources import open_source
 from adapters.state import Entry, State
@@ -35,6 +37,7 @@ from adapters.survey import Survey
 from adapters.sync import SyncReport
 from hub.clock import Clock, now, seconds
 from hub.errors import HubError, NotFound
+from hub.formats.masking import mask_number
 from keys.errors import KeyFault
 from keys.files import Keyring
 from keys.public import PublicKey
@@ -211,6 +214,13 @@ class Agent:
         entry = self._entry(dataset, key)
         syncing.revoke(self.desk, entry, reason)
         return entry.certificate_id
+
+    def examples(self, hold: Held, limit: int = 5) -> list[str]:
+        """Some keys that a held mass revocation is about, masked; empty for other holds."""
+        if hold.reason != breaker.MASS_REVOCATION:
+            return []
+        gone = self.state.vanished(hold.dataset, breaker.PASSES)[:limit]
+        return [mask_number(" ".join(json.loads(entry.key))) for entry in gone]
 
     def standing_for(self, dataset: str, key: str) -> str:
         """The id of the certificate that stands for a source key. Raises NotFound `agent.no_certificate`."""

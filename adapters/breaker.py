@@ -41,6 +41,19 @@ def too_many_bad(dataset: Dataset, rows: int, bad: int, after: int = SMALL) -> b
     return rows >= after and bad * 100 > dataset.reconcile.max_quarantine_percent * rows
 
 
+def hold_for_share(desk: Desk, dataset: Dataset, *, pass_id: int, rows: int, bad: int) -> None:
+    """Say that so many rows are bad that the source itself is in doubt; a pass with fewer lifts it."""
+    quarantine.hold(
+        desk.state,
+        dataset.id,
+        pass_id=pass_id,
+        reason=QUARANTINE_SHARE,
+        rows=bad,
+        total=rows,
+        now=desk.stamp(),
+    )
+
+
 def most_gone(dataset: Dataset, standing: int) -> int:
     """How many may be revoked at once. One at a time is no mass revocation, however small the dataset."""
     limits = dataset.reconcile
@@ -59,15 +72,7 @@ def vanished(desk: Desk, dataset: Dataset, *, pass_id: int, complete: bool, rows
     if not complete:  # 1
         return Vanished((), missing, complete=False)
     if too_many_bad(dataset, rows, bad):  # 4
-        quarantine.hold(
-            state,
-            dataset.id,
-            pass_id=pass_id,
-            reason=QUARANTINE_SHARE,
-            rows=bad,
-            total=rows,
-            now=desk.stamp(),
-        )
+        hold_for_share(desk, dataset, pass_id=pass_id, rows=rows, bad=bad)
         return Vanished((), missing, complete=False)
     quarantine.lift(state, dataset.id, [QUARANTINE_SHARE])
     last = state.last_complete(dataset.id)

@@ -103,7 +103,7 @@ def held(
             raise typer.Exit(0 if done else 1)
         found = quarantining.held(agent.state)
         if as_json:
-            say_json([asdict(one) for one in found])
+            say_json([asdict(one) | {"examples": agent.examples(one)} for one in found])
             return
         table = Table(
             "编号 id",
@@ -115,7 +115,7 @@ def held(
             "怎么办 what to do",
         )
         for one in found:
-            advice = quarantining.ADVICE.get(one.reason, ("", ""))
+            advice = [*quarantining.ADVICE.get(one.reason, ()), *agent.examples(one)]
             table.add_row(
                 str(one.id),
                 one.dataset,

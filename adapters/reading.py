@@ -81,14 +81,16 @@ class Pass:
         """
         desk, dataset = self.desk, self.dataset
         with closing(self._changes):
+            before = desk.state.get(f"rules:{dataset.id}")
             if breaker.mapping_changed(desk, dataset, self.rules, lambda: survey(desk, dataset).changed):
                 self.counts["held"] += desk.state.count_current(dataset.id)
                 return
+            remapped = before is not None and before != self.rules  # and judged a line above
             whole = whole or watermark.due_whole(desk.state, dataset, self.rules, desk.now)
             since = None if whole else watermark.since(desk.state, dataset)
             mark = Watermark(dataset.cursor, desk.now) if dataset.cursor else None
             read_to_end = self._take_in(since, mark)
-            trusted = read_to_end and not self._held_back()
+            trusted = read_to_end and (remapped or not self._held_back())
             if trusted:
                 self._supersede()
             if whole:
@@ -101,18 +103,21 @@ class Pass:
     def take_in(self) -> None:
         """Sign and deliver what the source holds, without judging how much of it changed or is not there."""
         with closing(self._changes):
-            self._take_in(None, None)
+            self._take_in(None, None, known=False)
             self._supersede()
 
-    def _take_in(self, since: Any, mark: Watermark | None) -> bool:
-        """Read it all. True when it was really all, and not so bad that the dataset was stopped."""
+    def _take_in(self, since: Any, mark: Watermark | None, *, known: bool = True) -> bool:
+        """Read it all. True when it was really all, and not so bad that the dataset was stopped.
+
+        `known`: the keys of a whole pass should be those that the state knows.
+        """
         self.pass_id = self.desk.state.start_pass(self.dataset.id, self.rules, self.desk.stamp())
         source = open_source(self.dataset, self.desk.me.state.parent, since=since)
         try:
             found = drift.enter(self.desk.state, self.dataset, source, self.desk.stamp())
             self.told += [("new_column", name) for name in found.new]
             self.told += [("column_gone", name) for name in found.gone]
-            stopped = self._read(source, whole=since is None, mark=mark)
+            stopped = self._read(source, whole=since is None, mark=mark, known=known)
         finally:
             source.close()
             if self._workers is not None:
@@ -121,11 +126,11 @@ class Pass:
         complete = source.complete if self._workers is None else self._workers.complete
         return complete and not stopped
 
-    def _read(self, source: Source, *, whole: bool, mark: Watermark | None) -> bool:
+    def _read(self, source: Source, *, whole: bool, mark: Watermark | None, known: bool) -> bool:
         """Every row to a decision. True when the dataset was stopped: too many bad rows, or another table."""
         rows = self._judged(source, whole)
         first = list(islice(rows, breaker.FIRST))
-        if whole and self._strangers(first):
+        if whole and known and self._strangers(first):
             return True
         total = source.count() if self.desk.progress else None
         for one in chain(first, rows):
@@ -144,6 +149,10 @@ class Pass:
             if breaker.too_many_bad(
                 self.dataset, self.counts["read"], self.counts["quarantined"], SHARE_AFTER
             ):
+                breaker.hold_for_share(
+                    self.desk, self.dataset, pass_id=self.pass_id, rows=self.counts["read"],
+                    bad=self.counts["quarantined"],
+                )  # fmt: skip
                 return True
         return False
 

@@ -139,3 +139,13 @@ def test_an_order_killed_before_its_end_is_signed_once(agent, running_hub, hand_
     assert report.signed == 2
     assert state_of(running_hub, order).state == "done"
     assert running_hub.standing() == ["current/valid"] * 2
+
+
+def test_each_file_holds_other_people_and_is_no_swapped_table(agent, running_hub, hand_in, resident):
+    for start in (100, 300):
+        lines = [f"H{n},张三,{resident(n)},校,2016-07-05" for n in range(start, start + 20)]
+        hand_in("\n".join([HEAD, *lines]) + "\n")
+        [report] = agent.work_orders()
+        assert (report.signed, report.quarantined, report.code) == (20, 0, "")
+    assert len(running_hub.certificates()) == 40
+    assert quarantine.held(agent.state) == []

@@ -104,6 +104,7 @@ def test_mass_revocation_waits_for_a_named_officer(agent, running_hub, fill, leg
     assert agent.sync().revoked == 0
     [hold] = quarantine.held(agent.state)
     assert (hold.reason, hold.rows, hold.total) == ("mass_revocation", 4, 100)
+    assert len(agent.examples(hold)) == 4
     assert quarantine.release(agent.state, hold.id, "李四")
     assert agent.sync().revoked == 4
     assert counted(running_hub) == {"current/valid": 96, "revoked/invalid": 4}
@@ -135,6 +136,21 @@ def test_a_source_gone_bad_does_not_count_as_a_pass(agent, running_hub, fill, le
     assert report.quarantined == 15
     assert [hold.reason for hold in quarantine.held(agent.state)] == ["quarantine_share"]
     assert counted(running_hub) == {"current/valid": 30}
+
+
+def test_a_source_so_bad_that_reading_stops_is_told(agent, running_hub, fill, legacy):
+    fill(1, 260)
+    agent.sync()
+    legacy.execute("update xwzs set xm = '?' where id <= 150")
+    for _ in range(2):
+        report = agent.sync()
+        assert report.read < 260
+        assert (report.revoked, report.superseded) == (0, 0)
+    assert [hold.reason for hold in quarantine.held(agent.state)] == ["quarantine_share"]
+    legacy.execute("delete from xwzs where id <= 150")
+    fill(1, 150)
+    agent.sync()
+    assert "quarantine_share" not in [hold.reason for hold in quarantine.held(agent.state)]
 
 
 def test_repeated_keys_are_never_signed(agent, running_hub, fill):
@@ -185,7 +201,7 @@ def test_lists_are_signed_anew_before_they_end(agent, running_hub, fill):
 
 
 def test_a_changed_mapping_waits_for_an_officer(running_hub, agent, fill, config_file):
-    fill(1, 20)
+    fill(1, 25)
     agent.sync()
     agent.close()
     path = agent.config.agent.state.parent / "agent.yaml"
@@ -194,11 +210,12 @@ def test_a_changed_mapping_waits_for_an_officer(running_hub, agent, fill, config
     )
     with Agent.load(path, passphrase="agent-passphrase-1", clock=running_hub.clock) as changed:
         report = changed.sync()
-        assert (report.read, report.superseded, report.held) == (0, 0, 20)
+        assert (report.read, report.superseded, report.held) == (0, 0, 25)
         [hold] = quarantine.held(changed.state)
-        assert (hold.reason, hold.rows) == ("mapping_changed", 20)
+        assert (hold.reason, hold.rows) == ("mapping_changed", 25)
         quarantine.release(changed.state, hold.id, "李四")
-        assert changed.sync().superseded == 20
+        assert changed.sync().superseded == 25  # one release is enough
+        assert quarantine.held(changed.state) == []
 
 
 def test_a_state_from_a_backup_finds_its_lists_again(running_hub, agent, fill, legacy, tmp_path):
