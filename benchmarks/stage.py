@@ -26,6 +26,7 @@ from benchmarks.measure import ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
 
+from canary import CANARY
 from parts import (
     FixedClock,
     MariaDB,
@@ -35,9 +36,10 @@ from parts import (
     mariadb_server,
     postgres_bin,
     postgres_server,
+    s3_server,
     wait_until,
 )
-from registry.makers import AUDIENCE, credit, resident
+from registry.makers import AUDIENCE, credit, key_proof, resident, rotation_proof
 from world import SCHOOL, Person, TestDepartment, World
 
 from hub.cli.init import make_keys
@@ -54,7 +56,7 @@ from hub.web.deps import Hub
 
 __all__ = [
     "AUDIENCE", "ROOT", "SCHOOL", "MariaDB", "Person", "TestDepartment", "credit", "die_with_parent", "free_port",
-    "listens", "mariadb_server", "postgres_bin",
+    "key_proof", "listens", "mariadb_server", "postgres_bin", "rotation_proof", "s3_server",
 ]  # fmt: skip
 
 JSON = "application/json"
@@ -88,6 +90,7 @@ class Stage(World):
 
     def person(self, name: str, born: str = "") -> Person:
         """Another person: a thousand on every birthday, from 1960 on."""
+        CANARY.person(name)
         number = next(self._numbers)
         day = date(1960, 1, 1) + timedelta(days=number // 999)
         return Person(name, resident(number % 999 + 1, born or day.strftime("%Y%m%d")))
@@ -191,13 +194,17 @@ def raw_request(
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
-def set_stage(folder: Path, database_url: str = "", *, public_url: str = AUDIENCE) -> Stage:
-    """Tables, the hub's own keys, and the hub; no loop may be running (migrations bring their own)."""
+def set_stage(folder: Path, database_url: str = "", *, public_url: str = AUDIENCE, **other: Any) -> Stage:
+    """Tables, the hub's own keys, and the hub; no loop may be running (migrations bring their own).
+
+    `other` are settings: those of an S3, for instance.
+    """
     settings = Settings(
         public_url=public_url,
         data_dir=folder,
         database_url=database_url or f"sqlite:///{folder / 'hub.db'}",
         port=free_port(),
+        **other,
     )
     folder.mkdir(parents=True, exist_ok=True)
     upgrade(settings)
@@ -286,7 +293,14 @@ def environment_of(settings: Settings) -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("YIMEN_")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    return kept | {
+    s3 = {
+        "YIMEN_S3_ENDPOINT": settings.s3_endpoint,
+        "YIMEN_S3_BUCKET": settings.s3_bucket,
+        "YIMEN_S3_ACCESS_KEY": settings.s3_access_key,
+        "YIMEN_S3_SECRET_KEY": settings.s3_secret_key.get_secret_value(),
+        "YIMEN_S3_SECURE": str(settings.s3_secure),
+    }
+    return kept | s3 | {
         "PYTHONPATH": str(ROOT),
         "PYTHONPYCACHEPREFIX": str(ROOT / ".cache" / "compiled"),
         "YIMEN_PUBLIC_URL": settings.public_url,

@@ -96,6 +96,20 @@ class Settings(BaseSettings):
     batches_at_once: int = Field(
         4, ge=1, le=64, description="Batches that one process takes at once; more are answered 429."
     )
+    drain_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=300,
+        description="After SIGTERM, how long to answer on while /readyz says no. Behind a proxy: longer than it takes"
+        " the proxy to notice.",
+    )
+    shutdown_seconds: int = Field(
+        20, ge=1, le=300, description="How long requests in flight may take once the process has stopped listening."
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address at which Prometheus reads the metrics; not public.")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of the metrics, one for each process. 0: none are kept."
+    )
     trusted_proxies: str = Field(
         "127.0.0.1",
         description="Addresses of proxies whose X-Forwarded-For is believed, separated by commas.",

@@ -22,6 +22,8 @@ from hub.store.blobs import Blobs, FileBlobs, S3Blobs, open_s3
 from hub.store.seal import Vault
 from hub.store.tx import Database
 from hub.web.deps import Hub
+from hub.web.health import Health
+from hub.web.metrics import LEDGER_TROUBLE
 from hub.web.workers import Batches
 from keys.files import Keyring
 
@@ -89,27 +91,32 @@ def sequencer(hub: Hub, http: httpx.AsyncClient) -> Sequencer:
     )
 
 
-def app(hub: Hub) -> FastAPI:
-    """The ASGI application: all doors, and the sequencer standing for office while it runs."""
+def app(hub: Hub, *, revision: str | None = None) -> FastAPI:
+    """The ASGI application: all doors, and the sequencer standing for office while it runs.
+
+    `revision` is what the tables must be at before requests are taken; None: whatever they are.
+    """
     from hub.web.current import keep_current
     from hub.web.doors import mount  # the doors import FastAPI's whole surface: only a server needs it
+    from hub.web.gauges import keep_sampling
     from hub.web.tidy import keep_tidy
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        stop = asyncio.Event()
+    async def lifespan(running: FastAPI) -> AsyncIterator[None]:
+        health: Health = running.state.health
+        stop = asyncio.Event()  # the office is free for another process earlier: at SIGTERM, before the last answer
         await look_for_hold(hub.db, hub.blobs)
+        work = [keep_tidy(hub, stop), keep_current(hub, stop), mind_hold(hub.db, hub.blobs, stop)]
+        if hub.settings.metrics_port:
+            work.append(keep_sampling(hub, health, stop))
         # Only for the witnesses that settings name; no proxy of the environment, no redirect.
         async with httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=5.0) as http:
-            task = asyncio.create_task(
-                stand(hub.db, lambda: sequencer(hub, http), stop=stop, on_trouble=_tell, every=0.3)
-            )
-            tidying = asyncio.create_task(keep_tidy(hub, stop))
-            reading = asyncio.create_task(keep_current(hub, stop))
-            minding = asyncio.create_task(mind_hold(hub.db, hub.blobs, stop))
+            work.append(stand(hub.db, lambda: sequencer(hub, http), stop=health.leaving, on_trouble=_tell, every=0.3))
+            tasks = [asyncio.create_task(one) for one in work]
             yield
+            health.drain()
             stop.set()
-            await asyncio.gather(task, tidying, reading, minding)
+            await asyncio.gather(*tasks)
         hub.batches.close()
         await hub.db.close()
 
@@ -123,9 +130,10 @@ def app(hub: Hub) -> FastAPI:
         lifespan=lifespan,
     )
     application.state.hub = hub
-    mount(application, hub)
+    mount(application, hub, revision=revision)
     return application
 
 
 def _tell(trouble: HubError) -> None:
+    LEDGER_TROUBLE.labels(trouble.code).inc()
     log.warning("ledger.trouble", code=trouble.code, detail=trouble.en)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import canary
 import hypothesis
 import pytest
 import sqlalchemy as sa
@@ -229,10 +230,23 @@ def _refuse_skip(report: Any) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     _refuse_skip(report)
+    if report.when == "teardown":
+        canary.told(report, allowed=item.get_closest_marker("names_in_addresses") is not None)
     return report
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to listen, where tests run: in the workers, or here when there are none."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        canary.watch()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The metrics of this process, once."""
+    canary.finish(session)
 
 
 @pytest.hookimpl(wrapper=True)

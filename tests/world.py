@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from canary import CANARY
 from parts import FixedClock
 from registry.makers import AUDIENCE, credit, key_proof, resident
 
@@ -118,6 +119,7 @@ class World:
     # --- people and departments ---
 
     def person(self, name: str, born: str = "19850601") -> Person:
+        CANARY.person(name)
         return Person(name, resident(next(self._numbers), born))
 
     async def department(self, slug: str) -> TestDepartment:

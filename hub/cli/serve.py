@@ -36,7 +36,9 @@ def serve(
     """Run one process of the hub until it is told to stop. Any number may run on one PostgreSQL, one on SQLite."""
     import uvicorn
 
+    from hub.cli.server import Server
     from hub.main import app, build
+    from hub.web.metrics import BUILD, listen
 
     given: dict[str, Any] = {
         name: value for name, value in (("host", host), ("port", port)) if value is not None
@@ -49,18 +51,27 @@ def serve(
         f"一门在 {settings.public_url} 启动（监听 {settings.host}:{settings.port}）",
         f"Yimen starts at {settings.public_url}",
     )
-    uvicorn.run(
-        app(hub),
+    wanted = newest(migrations(settings))
+    application = app(hub, revision=wanted)
+    BUILD.info({"version": application.version, "revision": wanted})
+    end = listen(settings.metrics_host, settings.metrics_port) if settings.metrics_port else None
+    config = uvicorn.Config(
+        application,
         host=settings.host,
         port=settings.port,
-        log_level=settings.log_level,
+        log_config=None,
         access_log=False,
         proxy_headers=True,
         forwarded_allow_ips=settings.trusted_proxies,
         server_header=False,
         date_header=True,
-        timeout_graceful_shutdown=20,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
     )
+    try:
+        Server(config, application.state.health, drain_seconds=settings.drain_seconds).run()
+    finally:
+        if end is not None:
+            end()
 
 
 def _only_one(settings: Settings) -> None:

@@ -26,6 +26,7 @@ from hub.store.replay import use_once
 from hub.store.statement import Statement, dialect_insert
 from hub.store.tx import Tx, View
 from hub.web.deps import Hub, hub_of
+from hub.web.metrics import agent_called
 from keys.errors import KeyFault
 from keys.public import PublicKey
 
@@ -110,7 +111,9 @@ async def _record_refusal(hub: Hub, proof: Proof) -> None:
 
 async def issuing(request: Request) -> Caller:
     """A department at a door for issuers."""
-    return await department_caller(request, scope="issue")
+    caller = await department_caller(request, scope="issue")
+    agent_called(caller.department)
+    return caller
 
 
 async def verifying(request: Request) -> Caller:

@@ -29,6 +29,8 @@ from hub.web import (
 )
 from hub.web.answer import request_id, whereabouts
 from hub.web.deps import Hub
+from hub.web.health import Health
+from hub.web.metrics import Meter
 from hub.web.pages.mount import mount as mount_pages
 from hub.web.problems import oauth_error, problem
 
@@ -60,14 +62,16 @@ PROBLEM: dict[int | str, dict[str, Any]] = {
 }
 
 
-def mount(app: FastAPI, hub: Hub) -> None:
-    """Add every door of the hub to `app`."""
+def mount(app: FastAPI, hub: Hub, *, revision: str | None = None) -> None:
+    """Add every door of the hub to `app`; `revision` is what the tables must be at (`Health`)."""
+    app.state.health = health = Health(hub, revision=revision)
     for door in DOORS:
         app.include_router(door.router, responses=PROBLEM)
     for kind in (HubError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, tell)
     app.add_middleware(RequestNumbers)
     mount_pages(app, hub)  # its headers go around everything, errors too
+    app.add_middleware(Meter, leaving=lambda: health.draining)
     logging.getLogger("uvicorn.access").disabled = True  # paths only, and ours carry the request number
 
 

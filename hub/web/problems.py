@@ -12,6 +12,7 @@ import orjson
 from starlette.responses import Response
 
 from hub.errors import HubError
+from hub.web.metrics import refused
 
 STATUS: dict[str, int] = {
     "malformed": 400,
@@ -78,6 +79,7 @@ _OAUTH_STATUS = {
 
 def document(error: HubError, *, status: int, request_id: str) -> dict[str, Any]:
     """The members of a problem document; facts of the error stand beside them (they never carry personal data)."""
+    refused(error.code)
     zh, en = TITLES[error.kind]
     facts = {name: value for name, value in error.facts.items() if name not in _OWN and _is_json(value)}
     return {
@@ -110,6 +112,7 @@ def problem(error: HubError, *, request_id: str, status: int | None = None) -> R
 
 def oauth_error(error: HubError) -> Response:
     """The answer of an OAuth door for `error`: `error`, and an ASCII `error_description` that begins with our code."""
+    refused(error.code)
     word = oauth_word(error)
     headers = {**NO_STORE, "Pragma": "no-cache"}
     status = _OAUTH_STATUS.get(word, 413 if error.kind == "too_large" else 400)

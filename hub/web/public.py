@@ -6,7 +6,6 @@ Nothing here is about a person, nothing needs sign-in, and nothing is written.
 import hashlib
 import re
 
-import sqlalchemy as sa
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -15,18 +14,18 @@ from hub.actor import PUBLIC
 from hub.catalogue.search import search
 from hub.certificates import status
 from hub.clock import from_seconds
-from hub.errors import Malformed, NotFound, Unavailable
+from hub.errors import Malformed, NotFound
 from hub.formats import jws, tlogproof
 from hub.formats.tiles import parse_path
-from hub.ledger.head import log_key, read_head
+from hub.ledger.head import log_key
 from hub.ledger.prove import prove_consistency, prove_inclusion
 from hub.ledger.tileset import TileReader
 from hub.registry import departments, keys
 from hub.registry.model import KeyPurpose
 from hub.verification.trust import BUNDLE_TYP, trust_bundle
 from hub.web.answer import dumps, json_answer
-from hub.web.deps import Hub, hub_of
-from keys.errors import KeyFault
+from hub.web.deps import hub_of
+from hub.web.health import Health
 
 router = APIRouter(tags=["public"])
 
@@ -200,27 +199,16 @@ async def healthz() -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Database, ledger and keys answer: requests can be taken. Unavailable `store.unavailable`, `hub.not_ready`."""
-    hub = hub_of(request)
-    async with hub.view(PUBLIC) as view:
-        await view.value(sa.select(1))
-        await read_head(view)
-    _require_keys(hub)
-    return json_answer(dumps({"status": "ready"}))
+    """Whether this process takes requests: database, tables, keys, blob store, and not leaving.
 
-
-def _require_keys(hub: Hub) -> None:
-    try:
-        for purpose in (*OWN_PURPOSES, "ledger"):
-            hub.signer(purpose)
-    except KeyFault as fault:
-        raise Unavailable(
-            "hub.not_ready",
-            "平台密钥未就绪。",
-            "The keys of the hub are not ready.",
-            next_zh="请运行 yimen doctor。",
-            next_en="Run: yimen doctor",
-        ) from fault
+    Unavailable `store.unavailable`, `hub.tables`, `hub.not_ready`, `hub.draining`, or what the blob store says.
+    """
+    health: Health = request.app.state.health
+    found = await health.look()
+    if found.stop is not None:
+        raise found.stop
+    degraded = {"degraded": found.degraded} if found.degraded else {}
+    return json_answer(dumps({"status": "ready", **degraded}))
 
 
 def _tiles(request: Request) -> TileReader:

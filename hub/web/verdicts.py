@@ -11,6 +11,7 @@ from hub.verification.model import Ask, Check, Verdict
 from hub.web.answer import receipt_for
 from hub.web.body import Body
 from hub.web.deps import Hub
+from hub.web.metrics import told_verdict
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 TypeCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,48}$")]
@@ -55,6 +56,7 @@ def verdicts_json(hub: Hub, verdicts: Sequence[Verdict]) -> dict[str, Any]:
 
 
 def _verdict(hub: Hub, one: Verdict) -> dict[str, Any]:
+    told_verdict(one.outcome, one.reason)
     receipt = None
     if one.leaf_hash is not None and one.at is not None:
         receipt = receipt_for(hub, kind="access", leaf_hash=one.leaf_hash, at=one.at)

@@ -1,4 +1,4 @@
-"""Every setting is told to operators, and nothing told is gone."""
+"""Every setting and every metric is told to operators, and nothing told is gone."""
 
 import re
 
@@ -22,3 +22,11 @@ def test_the_table_of_settings_is_the_one_that_the_code_writes():
     page = (ROOT / "docs" / "operations.md").read_text()
     told = page.partition("<!-- settings: written by hub.config.settings_table -->")[2]
     assert told.partition("<!-- settings: end -->")[0].strip() == settings_table().strip()
+
+
+def test_the_table_of_metrics_is_the_one_that_the_code_writes():
+    from hub.web.gauges import metrics_table
+
+    page = (ROOT / "docs" / "operations.md").read_text()
+    told = page.partition("<!-- metrics: written by hub.web.gauges.metrics_table -->")[2]
+    assert told.partition("<!-- metrics: end -->")[0].strip() == metrics_table().strip()

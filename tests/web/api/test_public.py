@@ -117,6 +117,7 @@ async def test_a_certificate_holds_offline_by_the_trust_bundle_alone(world, degr
 async def test_health_says_nothing_and_readiness_says_why_not(sqlite_database, clock, tmp_path):
     world = ApiWorld(sqlite_database, clock, tmp_path, own_keys(tmp_path / "keys"))
     await world.begin()
+    await world.publish()
     assert (await world.http.get("/healthz")).json() == {"status": "ok"}
     assert (await world.http.get("/readyz")).json() == {"status": "ready"}
     kid = world.hub.signer("receipt").kid
