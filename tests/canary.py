@@ -123,11 +123,11 @@ def _requests() -> None:
         if scope["type"] != "http":
             await handle(self, scope, receive, send)
             return
-        where = f"{scope['method']} {getattr(scope.get('route'), 'path', scope['path'][:12])}"
         status = 0
 
         async def sent(message: Any) -> None:
             nonlocal status
+            where = f"{scope['method']} {getattr(scope.get('route'), 'path', '-')}"
             if message["type"] == "http.response.start":
                 status = message["status"]
                 CANARY.search(f"headers of {where}", b"\n".join(value for _, value in message.get("headers", ())))

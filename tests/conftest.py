@@ -240,7 +240,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin to listen, where tests run: in the workers, or here when there are none."""
-    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+    here = hasattr(config, "workerinput") or not config.getoption("numprocesses", None)
+    if here and (ROOT / "hub").is_dir():
         canary.watch()
 
 

@@ -28,7 +28,7 @@ XFAIL = "import pytest\n@pytest.mark.xfail(reason='known')\ndef test_x(): assert
 def run(folder: Path, text: str, *, ci: bool, allowed: str = "", workers: int = 0) -> tuple[int, str]:
     tests = folder / "tests"
     tests.mkdir()
-    for name in ("conftest.py", "parts.py"):
+    for name in ("canary.py", "conftest.py", "parts.py"):
         shutil.copy(ROOT / "tests" / name, tests / name)
     shutil.copy(ROOT / "pyproject.toml", folder / "pyproject.toml")
     (tests / "allowed_skips.txt").write_text(allowed)
