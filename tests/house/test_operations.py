@@ -107,7 +107,8 @@ def command_exists(words: list[str]) -> bool:
 
 
 def commands_in(text: str) -> list[str]:
-    return [quoted for quoted in re.findall(r"`((?:yimen|yimen-agent) [^`]+)`", text) if "=" not in quoted and quoted != "yimen NAME"]
+    found = re.findall(r"`((?:yimen|yimen-agent) [^`]+)`", text)
+    return [quoted for quoted in found if "=" not in quoted and quoted != "yimen NAME"]
 
 
 @pytest.mark.parametrize("name", ["runbook.md", "../operations.md"])
