@@ -125,7 +125,7 @@ class Pair:
         }
         port = self.ports[number]
         command = [sys.executable, "-m", "hub.cli", "serve", "--port", str(port)]
-        server = stage.start(command, port, self.made.settings.data_dir, environment)
+        server = stage.start(command, port, self.made.settings.data_dir, environment, within=120)
         for _ in range(600):
             if httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200:
                 return server
