@@ -1,19 +1,25 @@
-"""`yimen doctor`: looks at what a hub needs; every line that is not green carries a command."""
+"""`yimen doctor`: looks at what a hub needs; every line that is not green carries the command to run."""
 
 import asyncio
+import getpass
+import os
 import secrets
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Literal
+from pathlib import Path
+from shlex import quote
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy as sa
 import typer
+from sqlalchemy.engine import make_url
 
 from hub.actor import SYSTEM
+from hub.certificates.model import status_lists
 from hub.cli.output import FAILED, Json, opened, tell
 from hub.cli.serve import migrations, newest
 from hub.config import DEMO_PASSPHRASE, Settings
@@ -28,12 +34,16 @@ from keys.errors import KeyFault
 LEAST_FREE = 1 << 30
 MOST_LAG = timedelta(seconds=10)
 MOST_SKEW = timedelta(seconds=30)
+LISTS_ALARM = timedelta(hours=48)
+DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
+ENVIRONMENT = "/etc/yimen/hub.env"
+"""Where the units in docs/operations/systemd read settings."""
 _MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One look: what was looked at, how it is, and what to do when it is not well."""
+    """One look: what was looked at, how it is, and the command to run when it is not well."""
 
     name: str
     state: Literal["ok", "warn", "fail"]
@@ -63,37 +73,77 @@ def doctor(json_out: Json = False) -> None:
 
 
 async def _look(settings: Settings) -> list[Line]:
-    found = list(_machine(settings))
+    found = [*_machine(settings), *_settings(settings)]
     try:
         async with opened(settings) as hub:
             found += [line async for line in _keys(hub)]
-            found += [line async for line in _stores(hub)]
+            try:
+                found += [line async for line in _database(hub)]
+            except HubError as error:
+                found.append(Line("database", "fail", error.zh, error.en, _reach_database(settings)))
+            found.append(await _blobs(hub))
     except KeyFault as fault:
-        found.append(Line("keys", "fail", fault.zh, fault.en, "yimen config show"))
+        found.append(Line("keys", "fail", fault.zh, fault.en, _for_key(fault, settings)))
     except HubError as error:
-        found.append(Line("store", "fail", error.zh, error.en, "yimen config show"))
+        found.append(Line("store", "fail", error.zh, error.en, _reach_blobs(settings)))
+    except OSError as error:
+        where = error.filename or settings.data_dir
+        found.append(
+            Line("files", "fail", f"文件无法使用：{where}", str(error.strerror), f"ls -ld {quote(str(where))}")
+        )
     return found
 
 
-def _machine(settings: Settings) -> list[Line]:
-    found = [Line("python", "ok", f"Python {sys.version.split()[0]}", "")]
+# ---------------------------------------------------------------- this machine
+
+
+def _machine(settings: Settings) -> Iterator[Line]:
+    yield Line("python", "ok", f"Python {sys.version.split()[0]}", "")
     try:
         ZoneInfo("Asia/Shanghai")
     except ZoneInfoNotFoundError:
-        found.append(Line("zone", "fail", "缺少时区数据", "no time zone data", "apt-get install -y tzdata"))
-    folder = settings.data_dir
+        yield Line("zone", "fail", "缺少时区数据", "no time zone data", "apt-get install -y tzdata")
+    folder = settings.data_dir.absolute()
+    shown = quote(str(folder))
     if not folder.is_dir():
-        found.append(
-            Line("data", "fail", f"数据目录不存在：{folder}", "no data folder", f"mkdir -m 700 -p {folder}")
-        )
+        yield Line("data", "fail", f"数据目录不存在：{folder}", "no data folder", f"mkdir -m 700 -p {shown}")
+    elif os.statvfs(folder).f_flag & os.ST_RDONLY:
+        do = f"mount -o remount,rw {quote(str(_mount_of(folder)))}"
+        yield Line("data", "fail", f"数据目录只读：{folder}", "the data folder is read-only", do)
+    elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        do = f"chown -R {getpass.getuser()} {shown}"
+        yield Line("data", "fail", f"数据目录无权读写：{folder}", "the data folder is not ours to write", do)
     elif shutil.disk_usage(folder).free < LEAST_FREE:
-        found.append(Line("data", "warn", "磁盘剩余不足 1 GB", "less than 1 GB free", f"df -h {folder}"))
+        yield Line("data", "warn", "磁盘剩余不足 1 GB", "less than 1 GB free", f"df -h {shown}")
     else:
-        found.append(Line("data", "ok", f"数据目录 {folder}", "data folder"))
+        yield Line("data", "ok", f"数据目录 {settings.data_dir}", "data folder")
+
+
+def _mount_of(folder: Path) -> Path:
+    return next(place for place in (folder, *folder.parents) if place.is_mount())
+
+
+def _settings(settings: Settings) -> Iterator[Line]:
     if settings.passphrase() == DEMO_PASSPHRASE:
         do = "openssl rand -base64 24 > passphrase && chmod 600 passphrase  # YIMEN_KEY_PASSPHRASE_FILE=passphrase"
-        found.append(Line("passphrase", "warn", "使用演示口令", "the demo's passphrase is in use", do))
-    return found
+        yield Line("passphrase", "warn", "使用演示口令", "the demo's passphrase is in use", do)
+    if not settings.production:
+        return
+    if not settings.drain_seconds:
+        do = f"echo YIMEN_DRAIN_SECONDS=6 >> {ENVIRONMENT}"
+        yield Line("drain", "warn", "重启时不等待代理", "a restart does not wait for the proxy to notice", do)
+    if not settings.metrics_port:
+        do = f"echo YIMEN_METRICS_PORT=9464 >> {ENVIRONMENT}"
+        yield Line("metrics", "warn", "没有指标，告警无从谈起", "no metrics, so no alerts", do)
+
+
+def _for_key(fault: KeyFault, settings: Settings) -> str:
+    folder = quote(str(settings.keyring_dir))
+    if fault.code.endswith("mode") or "readable" in fault.code:
+        return f"chmod 700 {folder} && chmod 600 {folder}/*"
+    if settings.key_passphrase_file is not None:
+        return f"ls -l {quote(str(settings.key_passphrase_file))} {folder}"
+    return f"ls -l {folder}  # YIMEN_KEY_PASSPHRASE_FILE"
 
 
 async def _keys(hub: Hub) -> AsyncIterator[Line]:
@@ -105,7 +155,17 @@ async def _keys(hub: Hub) -> AsyncIterator[Line]:
             yield Line(f"key.{purpose}", "fail", f"{purpose}：{fault.zh}", fault.en, "yimen init --help")
 
 
-async def _stores(hub: Hub) -> AsyncIterator[Line]:
+# ---------------------------------------------------------------- the database
+
+
+def _reach_database(settings: Settings) -> str:
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "postgresql":
+        return f"pg_isready -h {quote(url.host or 'localhost')} -p {url.port or 5432} -d {quote(url.database or '')}"
+    return f"ls -l {quote(url.database or '')}"
+
+
+async def _database(hub: Hub) -> AsyncIterator[Line]:
     wanted = newest(migrations(hub.settings))
     async with hub.view(SYSTEM) as view:
         tables = await view.conn.run_sync(lambda sync: sa.inspect(sync).get_table_names())
@@ -115,18 +175,15 @@ async def _stores(hub: Hub) -> AsyncIterator[Line]:
                 sa.select(sa.column("version_num")).select_from(sa.table("alembic_version"))
             )
         if held != wanted:
-            yield Line(
-                "tables",
-                "fail",
-                f"表结构 {held}，需要 {wanted}",
-                "tables are not up to date",
-                "yimen migrate",
-            )
+            zh = f"表结构 {held}，需要 {wanted}"
+            yield Line("tables", "fail", zh, "tables are not up to date", "yimen migrate")
             return
         yield Line("tables", "ok", f"表结构 {held}（{view.dialect}）", "tables are up to date")
-        for line in [await _clock(view, hub), *await _content(view)]:
+        lines = [await _clock(view, hub)]
+        if view.dialect == "postgresql":
+            lines += await _server(view, hub)
+        for line in [*lines, *await _people(view), *await _ledger(view), *await _lists(view)]:
             yield line
-    yield await _blobs(hub)
 
 
 async def _clock(view: View, hub: Hub) -> Line:
@@ -134,13 +191,35 @@ async def _clock(view: View, hub: Hub) -> Line:
         return Line("clock", "ok", "时钟（与数据库同机）", "clock, the database is on this machine")
     theirs = await view.value(sa.select(sa.func.clock_timestamp()))
     if abs(theirs - hub.clock()) > MOST_SKEW:
-        return Line(
-            "clock", "fail", "本机与数据库时钟相差过大", "clocks differ by over 30 s", "timedatectl status"
-        )
+        do = "timedatectl set-ntp true"
+        return Line("clock", "fail", "本机与数据库时钟相差过大", "clocks differ by over 30 s", do)
     return Line("clock", "ok", "时钟一致", "clocks agree")
 
 
-async def _content(view: View) -> list[Line]:
+async def _server(view: View, hub: Hub) -> list[Line]:
+    """What the PostgreSQL server promises: durable commits, and connections enough for this process."""
+
+    async def says(name: str) -> str:
+        return str(await view.value(sa.text(f"SHOW {name}")))
+
+    found = []
+    for name in DURABLE:
+        if await says(name) in ("off", "local"):
+            do = f'psql -c "ALTER SYSTEM SET {name} = on" -c "SELECT pg_reload_conf()"'
+            zh = f"数据库 {name} 已关闭，回执作不了数"
+            found.append(Line(f"postgresql.{name}", "fail", zh, "commits can be lost after they were answered", do))
+    free = int(await says("max_connections")) - int(await says("superuser_reserved_connections"))
+    need = hub.settings.database_pool + 1
+    if free < need:
+        do = f'psql -c "ALTER SYSTEM SET max_connections = {need + 20}"  # then restart the server'
+        zh = f"数据库只允许 {free} 个连接，一个进程要 {need} 个"
+        found.append(Line("postgresql.connections", "fail", zh, "too few connections for one process", do))
+    if not found:
+        found.append(Line("postgresql", "ok", f"提交可靠，连接 {need}/{free}", "durable commits, connections enough"))
+    return found
+
+
+async def _people(view: View) -> list[Line]:
     found = []
     administrators = [
         one for one in await officers.all_officers(view) if one.active and Role.ADMINISTRATOR in one.roles
@@ -157,22 +236,52 @@ async def _content(view: View) -> list[Line]:
     types = await view.value(sa.select(sa.func.count()).select_from(certificate_types))
     found.append(Line("types", "ok" if types else "fail", f"已发布 {types} 类证照", "published types",
                       "" if types else "yimen init --help"))  # fmt: skip
-    try:
-        head = await read_head(view)
-    except HubError as error:
-        return [*found, Line("ledger", "fail", error.zh, error.en, "yimen init --help")]
-    waiting = await lag(view)
-    if waiting.oldest > MOST_LAG:
-        zh = f"日志积压 {waiting.pending} 条，最久 {int(waiting.oldest.total_seconds())} 秒"
-        found.append(
-            Line("ledger", "warn", zh, "leaves wait for the sequencer: is a hub running?", "yimen serve")
-        )
-    else:
-        found.append(Line("ledger", "ok", f"日志 {head.size} 条", f"leaves, {waiting.pending} pending"))
     return found
 
 
+async def _ledger(view: View) -> list[Line]:
+    try:
+        head = await read_head(view)
+    except HubError as error:
+        do = "yimen init --help" if error.code == "ledger.absent" else "yimen ledger check"
+        return [Line("ledger", "fail", error.zh, error.en, do)]
+    waiting = await lag(view)
+    if waiting.oldest > MOST_LAG:
+        zh = f"日志积压 {waiting.pending} 条，最久 {int(waiting.oldest.total_seconds())} 秒"
+        return [Line("ledger", "warn", zh, "leaves wait for the sequencer: is a hub running?", "yimen serve")]
+    return [Line("ledger", "ok", f"日志 {head.size} 条", f"leaves, {waiting.pending} pending")]
+
+
+async def _lists(view: View) -> list[Line]:
+    """Departments whose status lists end soon: only their own agent can sign new ones."""
+    column = status_lists.c
+    ends: sa.Select[Any] = (
+        sa.select(column.department, sa.func.min(column.exp).label("ends"))
+        .where(column.seq > 0)
+        .group_by(column.department)
+        .order_by(column.department)
+    )
+    found = []
+    for row in await view.all(ends):
+        hours = int((row.ends - view.now).total_seconds() // 3600)
+        if row.ends - view.now < LISTS_ALARM:
+            zh = f"{row.department} 的状态列表" + ("已过期" if hours < 0 else f" {hours} 小时后到期")
+            en = "status list ended or ends soon; run this at the department"
+            found.append(Line(f"list.{row.department}", "warn", zh, en, "yimen-agent sync"))
+    return found
+
+
+# ---------------------------------------------------------------- files
+
+
+def _reach_blobs(settings: Settings) -> str:
+    if settings.s3_endpoint:
+        return f"curl -sSI {'https' if settings.s3_secure else 'http'}://{settings.s3_endpoint}/{settings.s3_bucket}"
+    return f"ls -ld {quote(str(settings.blobs_dir.absolute()))}"
+
+
 async def _blobs(hub: Hub) -> Line:
+    do = _reach_blobs(hub.settings)
     key, data = f"doctor/{secrets.token_hex(16)}", b"yimen doctor"
     try:
         digest = await hub.blobs.put(key, data)
@@ -180,13 +289,9 @@ async def _blobs(hub: Hub) -> Line:
         await hub.blobs.delete(key)
     except (HubError, OSError) as error:
         text = error.zh if isinstance(error, HubError) else str(error.strerror)
-        return Line(
-            "blobs", "fail", f"文件存储不可用：{text}", "the blob store does not work", "yimen config show"
-        )
+        return Line("blobs", "fail", f"文件存储不可用：{text}", "the blob store does not work", do)
     try:
         await hub.blobs.get(key)
     except NotFound:
         return Line("blobs", "ok" if same else "fail", "文件存储可写可读可删", "the blob store works")
-    return Line(
-        "blobs", "warn", "文件存储删除后仍可读", "the blob store keeps what was deleted", "yimen config show"
-    )
+    return Line("blobs", "warn", "文件存储删除后仍可读", "the blob store keeps what was deleted", do)

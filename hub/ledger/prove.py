@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from hub.errors import Internal, NotFound, Unavailable, Unprocessable
+from hub.errors import HubError, Internal, NotFound, Unavailable, Unprocessable
 from hub.formats.merkle import verify_consistency, verify_inclusion
-from hub.formats.note import Checkpoint, Note, parse, parse_checkpoint
+from hub.formats.note import Checkpoint, Note, Vkey, parse, parse_checkpoint, verify_checkpoint
 from hub.formats.tlogproof import TlogProof
 from hub.ledger.head import read_head
 from hub.ledger.model import leaves
@@ -41,6 +41,25 @@ async def published(view: View, reader: TileReader) -> Published:
     return Published(note, checkpoint)
 
 
+async def proven_checkpoint(reader: TileReader, key: Vkey) -> bytes:
+    """The published checkpoint as it lies in storage, once the ledger's own signature on it holds.
+
+    Raises NotFound before the first, Unavailable `ledger.checkpoint_broken` for other bytes: storage is not trusted.
+    """
+    data = await reader.checkpoint()
+    try:
+        verify_checkpoint(parse(data), key)
+    except HubError as refused:
+        raise Unavailable(
+            "ledger.checkpoint_broken",
+            "文件存储中的检查点已损坏，不予提供。",
+            "The checkpoint in file storage is damaged and is not served.",
+            next_zh="请稍后再试；运维请检查文件存储。",
+            next_en="Try again later; operators: look at the file storage.",
+        ) from refused
+    return data
+
+
 async def prove_inclusion(view: View, reader: TileReader, *, leaf_hash: bytes) -> TlogProof:
     """The tlog-proof of one leaf under the published checkpoint; it verifies, or it is not given out.
 
@@ -64,6 +83,7 @@ async def prove_inclusion(view: View, reader: TileReader, *, leaf_hash: bytes) -
         )
     path = await reader.inclusion(row.idx, size, at=size)
     if not verify_inclusion(row.idx, size, leaf_hash, path, out.checkpoint.root):
+        reader.forget()
         raise _broken()
     return TlogProof(row.idx, tuple(path), out.note)
 
@@ -82,6 +102,7 @@ async def prove_consistency(view: View, reader: TileReader, *, size1: int, size2
     root1, root2 = await reader.root(size1, at=at.size), await reader.root(size2, at=at.size)
     whole = root2 == at.root if size2 == at.size else True
     if not whole or not verify_consistency(size1, size2, root1, root2, proof):
+        reader.forget()
         raise _broken()
     return proof
 

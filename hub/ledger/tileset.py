@@ -39,6 +39,10 @@ class TileReader:
         nodes = await self._nodes([(0, size)], at)
         return Frontier(size, [nodes(*subtree) for subtree in subtrees(0, size)]).root()
 
+    def forget(self) -> None:
+        """A proof did not hold: what is kept in memory may have come from storage damaged, so it is read again."""
+        self._full.clear()
+
     async def checkpoint(self) -> bytes:
         """The published checkpoint note. Raises NotFound before the first."""
         return await self._blobs.get(self._prefix + CHECKPOINT)

@@ -147,7 +147,8 @@ async def _begin(engine: AsyncEngine, *, write: bool) -> AsyncIterator[tuple[Asy
     except (OperationalError, PoolTimeout, ConnectionError, TimeoutError) as error:
         raise _unavailable() from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        said = error.orig.__cause__ if error.orig is not None else None
+        if error.connection_invalidated or (isinstance(said, FAULTS) and out_of_service(said)):
             raise _unavailable() from error
         if getattr(error.orig, "sqlstate", None) in _LOST_A_RACE:
             raise _lost_a_race() from error

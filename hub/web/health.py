@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from hub.actor import PUBLIC
 from hub.errors import HubError, Unavailable
-from hub.ledger.head import read_head
+from hub.ledger.head import log_key, read_head
+from hub.ledger.prove import proven_checkpoint
 from hub.ledger.tileset import TileReader
 from hub.store.tx import View
 from keys.errors import KeyFault
@@ -115,7 +116,10 @@ class Health:
     async def _of_blobs(self) -> HubError | None:
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._tiles.checkpoint()
+                key = log_key(self._hub.settings.origin, self._hub.signer("ledger"))
+                await proven_checkpoint(self._tiles, key)
+        except KeyFault:
+            return None  # told by `_of_keys`
         except TimeoutError:
             return Unavailable("blob.storage", "文件存储没有应答。", "File storage does not answer.", **_DOCTOR)
         except HubError as fault:

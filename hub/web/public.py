@@ -18,7 +18,7 @@ from hub.errors import Malformed, NotFound
 from hub.formats import jws, tlogproof
 from hub.formats.tiles import parse_path
 from hub.ledger.head import log_key
-from hub.ledger.prove import prove_consistency, prove_inclusion
+from hub.ledger.prove import prove_consistency, prove_inclusion, proven_checkpoint
 from hub.ledger.tileset import TileReader
 from hub.registry import departments, keys
 from hub.registry.model import KeyPurpose
@@ -145,7 +145,9 @@ async def status_list(list_id: str, request: Request) -> Response:
 @router.get("/checkpoint")
 async def checkpoint(request: Request) -> Response:
     """The newest published checkpoint, a signed note (C2SP tlog-checkpoint)."""
-    return PlainTextResponse(await _tiles(request).checkpoint(), headers=NOT_KEPT)
+    hub = hub_of(request)
+    key = log_key(hub.settings.origin, hub.signer("ledger"))
+    return PlainTextResponse(await proven_checkpoint(_tiles(request), key), headers=NOT_KEPT)
 
 
 @router.get("/tile/{rest:path}")
