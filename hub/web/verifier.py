@@ -21,7 +21,7 @@ from hub.web.verifying import verifying_lines
 router = APIRouter(tags=["verifiers"])
 
 Verifying = Annotated[Caller, Depends(verifying)]
-LIMITS = ndjson.Limits(lines=1_000, line_bytes=LINE_BYTES, all_bytes=16 * 1024 * 1024, lines_a_commit=100)
+LIMITS = ndjson.Limits(lines=10_000, line_bytes=LINE_BYTES, all_bytes=32 * 1024 * 1024, lines_a_commit=50)
 
 
 @router.post(
@@ -49,7 +49,7 @@ async def batch(request: Request, caller: Verifying) -> Response:
     """Many verifications: one consent token and its asks a line, one result a line, in order.
 
     The request itself is authenticated by the department's own token; each consent token must be bound to the same
-    key. Up to 1,000 lines; a refused line spoils no other.
+    key. At most 10,000 lines and 32 MiB; a refused line spoils no other. Results come as their lines are committed.
     """
     hub = hub_of(request)
     ndjson.require_lines(request, LIMITS)

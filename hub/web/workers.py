@@ -77,11 +77,7 @@ class Batches:
         answered `batch.try_again` and nobody else notices.
         """
         if len(lines) < WORTH_IT:
-            found: list[Handed | HubError] = []
-            for begin in range(0, len(lines), 8):
-                found += examine_lines(lines[begin : begin + 8], terms, types)
-                await asyncio.sleep(0)
-            return found
+            return await _here(lines, terms, types)
         pieces = [lines[begin : begin + PIECE] for begin in range(0, len(lines), PIECE)]
         done = await asyncio.gather(*(self._piece(piece, terms, types) for piece in pieces))
         return [one for piece in done for one in piece]
@@ -90,13 +86,16 @@ class Batches:
         self, lines: Sequence[bytes], terms: Terms, types: Mapping[str, CertificateType]
     ) -> Sequence[Handed | HubError]:
         for _ in range(2):
-            pool = self._started(types)
             try:
+                pool = self._started(types)
                 return await asyncio.get_running_loop().run_in_executor(pool, _examine, lines, terms)
             except BrokenProcessPool:
                 log.warning("batch.worker_died")
                 if self._pool is pool:
                     self.close()
+            except OSError as fault:  # no room for another process, or no place for its socket
+                log.warning("batch.no_worker", fault=type(fault).__name__, errno=fault.errno)
+                return await _here(lines, terms, types)
         return [
             Unavailable(
                 "batch.try_again", "该行暂未处理，请重试。", "This line was not handled; send it again."
@@ -120,6 +119,17 @@ class Batches:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
+
+
+async def _here(
+    lines: Sequence[bytes], terms: Terms, types: Mapping[str, CertificateType]
+) -> list[Handed | HubError]:
+    """In this process, a few lines at a time, so that others are served in between."""
+    found: list[Handed | HubError] = []
+    for begin in range(0, len(lines), 8):
+        found += examine_lines(lines[begin : begin + 8], terms, types)
+        await asyncio.sleep(0)
+    return found
 
 
 _types: dict[str, CertificateType] = {}

@@ -87,6 +87,17 @@ async def test_a_few_lines_start_no_process(case):
     assert running(batches) == []
 
 
+async def test_where_no_process_can_be_started_the_hub_looks_itself(case, monkeypatch):
+    batches, lines, terms, types = case
+    expected = told(await batches.examine(lines[:47], terms, types))
+
+    def full(_):
+        raise OSError(12, "no room")
+
+    monkeypatch.setattr(batches, "_started", full)
+    assert told(await batches.examine(lines[:60], terms, types))[:47] == expected
+
+
 HUB = """
 import asyncio, json, sys, time
 from datetime import UTC, datetime
