@@ -45,7 +45,7 @@ def main() -> int:
     parser = arguments("million", rounds=5)
     parser.add_argument("--small", type=int, default=10_000, help="certificates in the one")
     parser.add_argument("--big", type=int, default=1_000_000, help="and in the other")
-    parser.add_argument("--people", type=int, default=1_500, help="with a grant, in each")
+    parser.add_argument("--people", type=int, default=3_000, help="with a grant, in each")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each in each round")
     given = parser.parse_args()
     name = f"verify p50 at {given.big:,} certificates / at {given.small:,}"

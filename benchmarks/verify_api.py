@@ -1,7 +1,7 @@
 """The verify door over real HTTP, every Access durable, on both databases: ratios 5, 6, 8 and 10.
 
 One `yimen serve` process; thousands of people, each with a property certificate of their own (22 claims, three
-holders) and a grant of 5 claims, asked for at random; a new DPoP proof with every request, signed just before the
+holders) and a grant of 5 claims, each asked for once; a new DPoP proof with every request, signed just before the
 round; every answer looked at; the ledger's sequencer running beside. Its neighbours in each round: a FastAPI program
 that says hello, and pgbench with one indexed SELECT of a row of 1.2 KB and one durable INSERT of an Access row.
 """
@@ -37,10 +37,13 @@ PATH, BATCH_PATH = "/v1/verifications", "/v1/verifications/batch"
 ASKS = {"asks": [{"type": "property"}]}
 ACCEPTED = b'"outcome":"accepted"'
 LINES = 100
+FEW = 200
+"""People who are asked again and again, in the run that shows what is remembered for a minute."""
 ENOUGH = 2.5
 """So many times the requests that the fastest run so far would use are prepared."""
 
 PGBENCH = Aim(5, "verify door on PostgreSQL / pgbench SELECT + durable INSERT, c=32", 0.25, gate=True)
+AGAIN = Aim(5, "the same, people asked again within the minute", 0.25)
 HELLO = Aim(6, "verify door on PostgreSQL / FastAPI hello", 0.30)
 HELLO_CPU = Aim(6, "the same by CPU: hello's per request / the door's per request", 0.30)
 SQLITE = Aim(8, "verify door on SQLite / on PostgreSQL", 0.9, gate=True)
@@ -68,12 +71,14 @@ class Door:
     batch_cpu: list[float] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     tokens_until: float = 0.0
+    again: list[float] = field(default_factory=list)
+    again_cpu: list[float] = field(default_factory=list)
+    asked: int = 0
     asks: Any = field(default_factory=lambda: ASKS)
 
     def took(self, found: load.Load) -> None:
-        """Remember a run. Raises when anything in it was refused: then it is not a result."""
-        if found.errors:
-            raise RuntimeError(f"{self.name}: {found.errors} of {found.answered} failed: {found.example}")
+        """Remember a run."""
+        self.asked += self.checked(found).answered
         self.per_second.append(found.per_second)
         self.cpu.append(found.server_cpu)
         self.p50.append(found.p50)
@@ -81,9 +86,16 @@ class Door:
         self.client.append(found.client_cpu)
 
 
+    def checked(self, found: load.Load) -> load.Load:
+        """A run that is a result; raises when anything in it was refused."""
+        if found.errors:
+            raise RuntimeError(f"{self.name}: {found.errors} of {found.answered} failed: {found.example}")
+        return found
+
     def forget(self) -> None:
         """What was measured so far was a warm-up."""
-        for values in (self.per_second, self.cpu, self.p50, self.p99, self.client, self.batch, self.batch_cpu):
+        for values in (self.per_second, self.cpu, self.p50, self.p99, self.client, self.batch, self.batch_cpu,
+                       self.again, self.again_cpu):  # fmt: skip
             values.clear()
 
 
@@ -91,7 +103,7 @@ def main() -> int:
     """Measure, print, and say by the exit status whether a gate failed."""
     parser = arguments("verify_api", rounds=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each server in each round")
-    parser.add_argument("--people", type=int, default=2_000, help="whose grants are used, at random")
+    parser.add_argument("--people", type=int, default=6_000, help="whose grants are used, one after the other")
     parser.add_argument("--rows", type=int, default=100_000, help="certificates in the table besides")
     parser.add_argument("--connections", type=int, default=32)
     given = parser.parse_args()
@@ -219,6 +231,12 @@ def _rounds(doors: list[Door], hello: Server, rival: pgbench.Rival | None, folde
             load.steady(door.server.port, asked, folder=folder, pid=door.server.process.pid,
                         seconds=given.seconds, connections=given.connections, expect=ACCEPTED)
         )  # fmt: skip
+        # Who is asked again is not taken from the line: the last in it are the last to come.
+        asked = requests(door, int(fastest * (given.seconds + 0.5) * ENOUGH * 1.5) + 2 * given.connections, few=FEW)
+        found = load.steady(door.server.port, asked, folder=folder, pid=door.server.process.pid,
+                            seconds=given.seconds, connections=given.connections, expect=ACCEPTED)  # fmt: skip
+        door.again.append(door.checked(found).per_second)
+        door.again_cpu.append(found.server_cpu)
         _one_batch(door, folder)
 
     steps = [say_hello, *(lambda door=door: knock(door) for door in doors), race]
@@ -232,11 +250,10 @@ def _rounds(doors: list[Door], hello: Server, rival: pgbench.Rival | None, folde
 def _warm_up(door: Door, folder: Path, connections: int) -> float:
     """Make the server import, compile and connect whatever it does only once; about how fast it then is."""
     found = load.run(
-        door.server.port, requests(door, 400), folder=folder, pid=door.server.process.pid, seconds=1.0,
+        door.server.port, requests(door, 400), folder=folder, pid=door.server.process.pid, seconds=2.0,
         connections=connections, expect=ACCEPTED,
     )  # fmt: skip
-    if found.errors:
-        raise RuntimeError(f"{door.name}: {found.example}")
+    door.asked += door.checked(found).answered
     return found.per_second
 
 
@@ -244,10 +261,17 @@ def _edu(door: Door) -> Any:
     return door.stage.departments["dg-edu"]
 
 
-def requests(door: Door, count: int) -> list[bytes]:
-    """One call each for `count` people taken at random, with proofs that are fresh."""
-    department = _edu(door)
-    chosen = random.choices(_tokens(door), k=count)
+def requests(door: Door, count: int, few: int = 0) -> list[bytes]:
+    """`count` calls with proofs that are fresh: for the next people in line, or for the same `few` again and again.
+
+    The line begins anew only when everybody was asked: nothing that is remembered of a person or of a certificate
+    helps, as it is where each application is handled once.
+    """
+    department, tokens = _edu(door), _tokens(door)
+    if few:
+        chosen = [tokens[-1 - number % few] for number in range(count)]
+    else:
+        chosen = [tokens[number % len(tokens)] for number in range(door.asked, door.asked + count)]
     return [door.stage.request(department, PATH, door.asks, token=token) for token in chosen]
 
 
@@ -295,6 +319,7 @@ def _tell(report: Report, doors: Sequence[Door], said: Neighbours) -> None:
             f"verify_{door.name}", per_second=statistics.median(door.per_second),
             p50_ms=statistics.median(door.p50), p99_ms=statistics.median(door.p99), errors=0,
             server_cpu_us=statistics.median(door.cpu), client_cpu_us=statistics.median(door.client),
+            again_per_second=statistics.median(door.again), again_cpu_us=statistics.median(door.again_cpu),
             batch_per_second=statistics.median(door.batch), batch_cpu_us=statistics.median(door.batch_cpu),
         )  # fmt: skip
     report.result(
@@ -306,6 +331,7 @@ def _tell(report: Report, doors: Sequence[Door], said: Neighbours) -> None:
     if said.pgbench and postgres:
         report.result("pgbench", per_second=statistics.median(said.pgbench))
         report.ratio(PGBENCH, postgres.per_second, said.pgbench)
+        report.ratio(AGAIN, postgres.again, said.pgbench)
     else:
         report.skip(PGBENCH, "PostgreSQL or pgbench is not installed: apt-get install -y postgresql")
     if postgres:

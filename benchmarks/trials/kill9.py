@@ -14,6 +14,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from hub.certificates.model import certificates
 from hub.ledger.head import read_head
 
 PEOPLE = 6
-LIVES = 0.02, 1.0
+LIVES = 0.0, 0.6
 """Seconds that a hub works before it is killed, at random between these."""
 STARTS = 0.0, 0.5
 """The same of one that is killed while it starts: it takes connections after about 0.4 s."""
@@ -118,7 +119,7 @@ async def _trial(
         seen: frozenset[str] = frozenset()
         try:
             while outcome.kills < kills and not load.done():
-                server = await _kill(server, outcome, chance, start)
+                server = await _kill(server, outcome, chance, start, callers.said.more)
                 acknowledged = frozenset(callers.said.ids)
                 outcome.problems += await lost(made, callers.said, seen)
                 seen = acknowledged
@@ -137,8 +138,17 @@ async def _trial(
     return outcome
 
 
-async def _kill(server: Forked | Server, outcome: Outcome, chance: random.Random, start: Start) -> Forked | Server:
-    """Let it work for a moment, kill it, start it again; one time in five it is killed while it starts."""
+async def _kill(
+    server: Forked | Server, outcome: Outcome, chance: random.Random, start: Start, acknowledged: asyncio.Event
+) -> Forked | Server:
+    """Let it work for a moment, kill it, start it again; one time in five it is killed while it starts.
+
+    Two lives of three last at least until something was acknowledged, also on a machine that is busy with other things.
+    """
+    acknowledged.clear()
+    if chance.random() < 2 / 3:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(acknowledged.wait(), 3)
     await asyncio.sleep(chance.uniform(*LIVES))
     await asyncio.to_thread(server.kill)
     outcome.kills += 1

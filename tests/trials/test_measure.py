@@ -1,18 +1,20 @@
 """The measuring itself: ratios inside a round, what passes, what fails, what is skipped; each benchmark still runs."""
 
 import asyncio
+import importlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from parts import missing
 
-from benchmarks import load, stage, tokens
+from benchmarks import load, stage, steps, tokens
 from benchmarks.crowd import crowd
 from benchmarks.hello import ANSWER, BODY
 from benchmarks.measure import Aim, Report, finish, percentile, status_of
@@ -125,3 +127,45 @@ def test_the_load_looks_into_every_answer(generator: Any, tmp_path: Path) -> Non
         if shutil.which("wrk") and generator is load.steady:
             with pytest.raises(RuntimeError, match="too few were prepared"):
                 generator(port, [request] * 20, expect=ANSWER, **{**options, "repeat": False})
+
+
+def test_the_table_of_steps_knows_the_code() -> None:
+    """A step whose function was renamed would silently become "the rest"."""
+    for module, dotted, step in steps.STEPS:
+        found: Any = importlib.import_module(module)
+        for name in dotted.split("."):
+            assert hasattr(found, name), f"{step!r} counts {module}.{dotted}, which is gone: name its successor"
+            found = getattr(found, name)
+
+
+async def test_a_step_counts_only_while_it_runs() -> None:
+    clock = steps.Clock()
+
+    async def inner() -> None:
+        busy_for(0.03)
+        await asyncio.sleep(0.3)
+
+    counted = clock.around(inner, "inner")
+
+    async def outer() -> int:
+        busy_for(0.02)
+        await counted()
+        return 7
+
+    assert await clock.around(outer, "outer")() == 7
+    assert 0.03 <= clock.spent["inner"] < 0.15  # neither its wait
+    assert 0.02 <= clock.spent["outer"] < 0.10  # nor what it called
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("told")
+
+    with pytest.raises(ValueError, match="told"):
+        await clock.around(fails, "fails")()
+    assert clock.stack == []
+
+
+def busy_for(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
