@@ -181,13 +181,24 @@ def sign(
     payload: Mapping[str, Any], signer: Signer, *, typ: str, header: Mapping[str, Any] | None = None
 ) -> str:
     """A compact JWS over `payload` with `alg`, `kid` and `typ` in its header, after the members of `header`."""
-    whole = {**(header or {}), "alg": signer.alg, "typ": typ, "kid": signer.kid}
-    return sign_bytes(orjson.dumps(payload), signer, whole)
+    if header:
+        whole = {**header, "alg": signer.alg, "typ": typ, "kid": signer.kid}
+        return sign_bytes(orjson.dumps(payload), signer, whole)
+    return _sign(_plain_header(signer.alg, typ, signer.kid), orjson.dumps(payload), signer)
 
 
 def sign_bytes(payload: bytes, signer: Signer, header: Mapping[str, Any]) -> str:
     """A compact JWS with exactly this header over these payload bytes; for formats that forbid a `kid`."""
-    signing_input = base64url.encode(orjson.dumps(header)) + "." + base64url.encode(payload)
+    return _sign(base64url.encode(orjson.dumps(header)), payload, signer)
+
+
+@lru_cache(maxsize=256)
+def _plain_header(alg: str, typ: str, kid: str) -> str:
+    return base64url.encode(orjson.dumps({"alg": alg, "typ": typ, "kid": kid}))
+
+
+def _sign(header: str, payload: bytes, signer: Signer) -> str:
+    signing_input = header + "." + base64url.encode(payload)
     return signing_input + "." + base64url.encode(signer.sign(signing_input.encode("ascii")))
 
 

@@ -181,6 +181,8 @@ def complete(checks: dict[Step, Check]) -> tuple[Check, ...]:
 
 def outcome(checks: tuple[Check, ...]) -> tuple[Outcome, str]:
     """Failed beats undecided beats passed; the reason is the first deciding check's code."""
+    if all(check.result is CheckResult.PASSED for check in checks):
+        return Outcome.ACCEPTED, "accepted"
     for result, word in ((CheckResult.FAILED, Outcome.REFUSED), (CheckResult.UNDECIDED, Outcome.UNDECIDED)):
         for check in checks:
             if check.result is result:

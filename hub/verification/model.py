@@ -88,7 +88,7 @@ class Ask:
     certificate: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
     """The answer about one certificate: what was checked, how it ended, and the issuer-signed disclosures.
 

@@ -11,7 +11,7 @@ Any number of redemptions, of any callers, go through together: each step is one
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -36,7 +36,7 @@ from hub.registry.types import CertificateType
 from hub.store.statement import Statement
 from hub.store.tx import Tx, View
 from hub.verification import checks
-from hub.verification.model import Ask, Check, PredicateAnswer, Step, Verdict
+from hub.verification.model import Ask, Check, CheckResult, PredicateAnswer, Step, Verdict
 from hub.verification.predicates import answer
 from hub.verification.signed import signed
 
@@ -76,7 +76,7 @@ class _Planned:
 
     @property
     def refused(self) -> bool:
-        return any(check.result == "failed" for check in self.checks.values())
+        return any(check.result is CheckResult.FAILED for check in self.checks.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,22 +268,39 @@ def _judge(
     done[Step.STATUS] = checks.status(certificate, facts.standing)  # 8
     done[Step.HOLDER] = checks.holder(_is_the_cases(one.redemption.case, grant))  # 9
     done[Step.LEDGER] = checks.ledger(opened.leaf_index, certificate.registered_at, tx.now)  # 10
-    verdict, look = _close(tx, replace(one, checks=done))
-    if verdict.outcome is Outcome.ACCEPTED and known is not None:
+    listed = checks.complete(done)
+    outcome, reason = checks.outcome(listed)
+    paths: tuple[ClaimPath, ...] = ()
+    answers: tuple[PredicateAnswer, ...] = ()
+    shown = None
+    if outcome is Outcome.ACCEPTED and known is not None:
         paths = one.ask.fields if one.ask.fields is not None else tuple(one.granted)
         shown = known.show(_own_paths(paths, held, kind))
         answers = _predicates(grant, one.ask, known.claims)
-        verdict = replace(verdict, sd_jwt=shown.sd_jwt, claims=shown.claims, predicates=answers)
-        look = look and replace(
-            look, fields=tuple(paths), predicates=tuple(_predicate_name(answer) for answer in answers)
-        )
-    verdict = replace(
-        verdict,
+    verdict = Verdict(
+        outcome=outcome,
+        reason=reason,
+        checks=listed,
+        type_code=one.ask.type_code,
         certificate=certificate.public_id,
         issuer=certificate.department,
         registered_at=certificate.registered_at,
+        sd_jwt=shown.sd_jwt if shown else None,
+        claims=shown.claims if shown else None,
+        predicates=answers,
+        at=tx.now,
+        by=one.by.department,
     )
-    return verdict, look and replace(look, certificate=certificate.public_id)
+    look = _look(
+        one,
+        grant,
+        outcome,
+        reason,
+        certificate=certificate.public_id,
+        fields=paths,
+        predicates=tuple(_predicate_name(answer) for answer in answers),
+    )
+    return verdict, look
 
 
 def _granted(grant: Grant, type_code: str) -> tuple[ClaimPath, ...]:
@@ -324,25 +341,37 @@ def _predicate_name(one: PredicateAnswer) -> dict[str, Any]:
 
 
 def _no_record(tx: Tx, one: _Planned) -> tuple[Verdict, Look | None]:
-    verdict, look = _close(tx, one)
-    verdict = replace(verdict, outcome=Outcome.NO_RECORD, reason="certificate.none_registered")
-    return verdict, look and replace(look, outcome=Outcome.NO_RECORD, reason="certificate.none_registered")
+    return _close(tx, one, Outcome.NO_RECORD, "certificate.none_registered")
 
 
-def _close(tx: Tx, one: _Planned) -> tuple[Verdict, Look | None]:
-    done, by = one.checks, one.by
-    listed = checks.complete(done)
-    outcome, reason = checks.outcome(listed)
+def _close(
+    tx: Tx, one: _Planned, outcome: Outcome | None = None, reason: str = ""
+) -> tuple[Verdict, Look | None]:
+    """The verdict of an ask for which no certificate was looked at; without `outcome` the checks decide."""
+    listed = checks.complete(one.checks)
+    if outcome is None:
+        outcome, reason = checks.outcome(listed)
     verdict = Verdict(
-        outcome=outcome, reason=reason, checks=listed, type_code=one.ask.type_code, at=tx.now, by=by.department
+        outcome=outcome, reason=reason, checks=listed, type_code=one.ask.type_code, at=tx.now, by=one.by.department
     )
-    grant = one.grant
-    if grant is None:
-        return verdict, None
-    look = Look(
+    return verdict, None if one.grant is None else _look(one, one.grant, outcome, reason)
+
+
+def _look(
+    one: _Planned,
+    grant: Grant,
+    outcome: Outcome,
+    reason: str,
+    *,
+    certificate: str | None = None,
+    fields: tuple[ClaimPath, ...] = (),
+    predicates: tuple[dict[str, Any], ...] = (),
+) -> Look:
+    taken = one.checks.get(Step.GRANT)
+    return Look(
         subject_id=grant.holder,
-        department=by.department or "",
-        officer_id=by.officer_id,
+        department=one.by.department or "",
+        officer_id=one.by.officer_id,
         item_code=grant.item_code,
         case_id=grant.case_id,
         purpose=grant.purpose,
@@ -350,12 +379,14 @@ def _close(tx: Tx, one: _Planned) -> tuple[Verdict, Look | None]:
         outcome=outcome,
         reason=reason,
         type_code=one.ask.type_code,
+        certificate=certificate,
+        fields=fields,
+        predicates=predicates,
         grant_id=grant.id,
         grant_public_id=grant.public_id,
         # Only a use holds the grant's row lock. What a refusal has read may be old by the time it is recorded.
-        grant_seq=grant.seq if Step.GRANT in done and done[Step.GRANT].result == "passed" else None,
+        grant_seq=grant.seq if taken is not None and taken.result is CheckResult.PASSED else None,
     )
-    return verdict, look
 
 
 async def _record(tx: Tx, drafts: list[list[tuple[Verdict, Look | None]]]) -> list[list[Verdict]]:
@@ -363,15 +394,13 @@ async def _record(tx: Tx, drafts: list[list[tuple[Verdict, Look | None]]]) -> li
     recorded = iter(await record(tx, looks))
     answers: list[list[Verdict]] = []
     for group in drafts:
-        verdicts = []
         for verdict, look in group:
             if look is None:
-                leaf = await record_anonymous(tx, department=verdict.by or "", reason=verdict.reason)
-                verdicts.append(replace(verdict, leaf_hash=leaf))
+                verdict.leaf_hash = await record_anonymous(tx, department=verdict.by or "", reason=verdict.reason)
             else:
                 done = next(recorded)
-                verdicts.append(replace(verdict, access=done.public_id, leaf_hash=done.leaf_hash))
-        answers.append(verdicts)
+                verdict.access, verdict.leaf_hash = done.public_id, done.leaf_hash
+        answers.append([verdict for verdict, _ in group])
     return answers
 
 

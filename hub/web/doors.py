@@ -7,7 +7,6 @@ from typing import Any
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,11 +23,13 @@ from hub.web import (
     oauth,
     orders,
     public,
+    redeem,
     sources,
     verifier,
 )
 from hub.web.answer import request_id, whereabouts
 from hub.web.deps import Hub
+from hub.web.express import Express
 from hub.web.health import Health
 from hub.web.metrics import Meter
 from hub.web.pages.mount import mount as mount_pages
@@ -69,6 +70,7 @@ def mount(app: FastAPI, hub: Hub, *, revision: str | None = None) -> None:
         app.include_router(door.router, responses=PROBLEM)
     for kind in (HubError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, tell)
+    app.add_middleware(Express, doors={("POST", redeem.PATH): redeem.redeem}, tell=tell)
     app.add_middleware(RequestNumbers)
     mount_pages(app, hub)  # its headers go around everything, errors too
     app.add_middleware(Meter, leaving=lambda: health.draining)
@@ -127,15 +129,15 @@ class RequestNumbers:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        number = scope.setdefault("state", {})["request_id"] = public_token(9)
+        state = scope.setdefault("state", {})
+        number = state["request_id"] = public_token(9)
         status = 0
-        request = Request(scope)
 
         async def numbered(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = number
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", number.encode())]
             await send(message)
 
         try:
@@ -146,9 +148,11 @@ class RequestNumbers:
             if status:
                 log.error("request.broken_off", request_id=number, where=whereabouts(fault))
             else:
+                request = Request(scope)
                 handler = request.app.exception_handlers.get(Exception, tell)
                 await (await handler(request, fault))(scope, receive, numbered)
         finally:
             route = scope.get("route")
             path = getattr(route, "path", "-")  # the pattern, never the ids in it
-            log.info("request", request_id=number, method=scope["method"], route=path, status=status)
+            if status >= 400 or "busy" not in state:
+                log.info("request", request_id=number, method=scope["method"], route=path, status=status)

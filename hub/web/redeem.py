@@ -23,7 +23,7 @@ from hub.store.tx import Tx
 from hub.verification.model import Ask
 from hub.verification.verify import Redemption, verify
 from hub.web import idempotency
-from hub.web.answer import dumps, json_answer
+from hub.web.answer import dumps, issuance_of, json_answer
 from hub.web.body import read_body
 from hub.web.caller import Caller, enter_all, redeeming
 from hub.web.deps import Hub, hub_of
@@ -152,8 +152,9 @@ class _Group:
         redemptions = [_redemption(call, cases) for call in calls]
         if redemptions:
             told = await verify(self.tx, redemptions, items=self.hub.items, types=self.hub.types)
+            issuance = issuance_of(self.hub)
             for place, verdicts in zip(self.left, told, strict=True):
-                self.answers[place] = Reply(200, dumps(verdicts_json(self.hub, verdicts)))
+                self.answers[place] = Reply(200, dumps(verdicts_json(issuance, verdicts)))
         await self._keep()
 
     async def _keep(self) -> None:

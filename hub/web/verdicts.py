@@ -1,16 +1,17 @@
 """What the doors of verification share: what may be asked, and how a verdict is told."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
+import orjson
 from pydantic import Field, StringConstraints
 
 from hub.clock import seconds
 from hub.errors import Forbidden
+from hub.ledger.receipt import Issuance, receipt
 from hub.verification.model import Ask, Check, Verdict
-from hub.web.answer import receipt_for
 from hub.web.body import Body
-from hub.web.deps import Hub
 from hub.web.metrics import told_verdict
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -50,16 +51,16 @@ def asks_of(bodies: Sequence[AskBody]) -> tuple[Ask, ...]:
     )
 
 
-def verdicts_json(hub: Hub, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def verdicts_json(issuance: Issuance, verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """The answer of one redemption, each verdict with its receipt."""
-    return {"verdicts": [_verdict(hub, one) for one in verdicts]}
+    return {"verdicts": [_verdict(issuance, one) for one in verdicts]}
 
 
-def _verdict(hub: Hub, one: Verdict) -> dict[str, Any]:
+def _verdict(issuance: Issuance, one: Verdict) -> dict[str, Any]:
     told_verdict(one.outcome, one.reason)
-    receipt = None
+    signed = None
     if one.leaf_hash is not None and one.at is not None:
-        receipt = receipt_for(hub, kind="access", leaf_hash=one.leaf_hash, at=one.at)
+        signed = receipt(issuance, kind="access", leaf_hash=one.leaf_hash, at=one.at)
     return {
         "outcome": one.outcome,
         "reason": one.reason,
@@ -81,12 +82,14 @@ def _verdict(hub: Hub, one: Verdict) -> dict[str, Any]:
             for answer in one.predicates
         ],
         "access": one.access,
-        "receipt": receipt,
+        "receipt": signed,
     }
 
 
-def _check(check: Check) -> dict[str, Any]:
-    return {
+@lru_cache(maxsize=1024)
+def _check(check: Check) -> orjson.Fragment:
+    """The same few checks are told again and again: their JSON is written once."""
+    told = {
         "number": check.number,
         "name": check.step,
         "result": check.result,
@@ -94,6 +97,7 @@ def _check(check: Check) -> dict[str, Any]:
         "zh": check.zh,
         "en": check.en,
     }
+    return orjson.Fragment(orjson.dumps(told))
 
 
 def no_consent() -> Forbidden:

@@ -15,12 +15,12 @@ from hub.access.record import record_anonymous
 from hub.cases.open import facts_of
 from hub.clock import seconds
 from hub.errors import HubError, Unauthenticated, Unavailable
-from hub.formats.authorization import AccessToken, check_access_token
+from hub.formats.authorization import AccessToken
 from hub.verification.model import Ask
 from hub.verification.verify import Redemption, verify
-from hub.web.answer import request_id
+from hub.web.answer import issuance_of, request_id
 from hub.web.body import Body, parse
-from hub.web.caller import Caller, revoked_among, token_keys
+from hub.web.caller import Caller, access_token, revoked_among
 from hub.web.deps import Hub
 from hub.web.ndjson import Limits, LinesAnswer, Result
 from hub.web.problems import STATUS, document
@@ -68,8 +68,7 @@ def verifying_lines(hub: Hub, caller: Caller, request: Request, limits: Limits) 
 
 
 async def _check(hub: Hub, lines: Sequence[bytes]) -> Checked:
-    keys, now = token_keys(hub), seconds(hub.clock())
-    issuer = hub.settings.public_url
+    now = seconds(hub.clock())
     found: Checked = []
     for count, line in enumerate(lines, 1):
         try:
@@ -78,7 +77,7 @@ async def _check(hub: Hub, lines: Sequence[bytes]) -> Checked:
             found.append(fault)
             continue
         try:  # whose token it is, `verify` asks: another's is a recorded refusal
-            token = check_access_token(body.token, issuer=issuer, audience=issuer, key=keys, now=now)
+            token = access_token(hub, body.token, now=now)
         except HubError:
             found.append(
                 Unauthenticated("token.invalid", "授权凭证无效或已过期。", "The consent token is not valid.")
@@ -93,15 +92,16 @@ async def _check(hub: Hub, lines: Sequence[bytes]) -> Checked:
 async def _answer(hub: Hub, caller: Caller, checked: Checked) -> list[Result | HubError]:
     """The answers of some lines, all recorded in one commit.
 
-    When that fails whole (a lost connection, a lost race) its halves are tried, down to single lines.
+    When that fails whole (a lost race, an erased person) its halves are tried, down to single lines; not when the
+    database was lost, because then nobody knows whether the uses were taken.
     """
     if not checked:
         return []
     try:
         return await _together(hub, caller, checked)
     except (HubError, DBAPIError) as fault:
-        if len(checked) == 1:
-            return [fault if isinstance(fault, HubError) else _try_again()]
+        if len(checked) == 1 or (isinstance(fault, HubError) and fault.code == "store.unavailable"):
+            return [fault if isinstance(fault, HubError) else _try_again()] * len(checked)
     middle = len(checked) // 2
     return await _answer(hub, caller, checked[:middle]) + await _answer(hub, caller, checked[middle:])
 
@@ -125,8 +125,9 @@ async def _together(hub: Hub, caller: Caller, checked: Checked) -> list[Result |
             Redemption(one.token, one.asks, cases.get(case_of(one.token))) for one in asked.values()
         ]
         found = await verify(tx, redemptions, items=hub.items, types=hub.types) if redemptions else []
+        issuance = issuance_of(hub)
         for place, verdicts in zip(asked, found, strict=True):
-            answers[place] = {"status": 200, **verdicts_json(hub, verdicts)}
+            answers[place] = {"status": 200, **verdicts_json(issuance, verdicts)}
     return answers
 
 

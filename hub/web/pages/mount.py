@@ -78,7 +78,10 @@ class SecureHeaders:
 
     def __init__(self, app: Callable[..., Awaitable[None]], *, https: bool) -> None:
         self.app = app
-        self.https = https
+        every = {**HEADERS, "Content-Security-Policy": LOCKED}
+        if https:
+            every["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+        self._all = [(name.lower().encode(), value.encode()) for name, value in every.items()]
 
     async def __call__(self, scope: Message, receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
         """Pass on, adding headers to the start of each HTTP answer."""
@@ -88,14 +91,11 @@ class SecureHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("Content-Security-Policy", LOCKED)
-                if self.https:
-                    headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+                headers = message.get("headers", ())
+                brought = {name for name, _ in headers}
+                message["headers"] = [*headers, *(header for header in self._all if header[0] not in brought)]
                 if scope["path"].startswith("/static/"):
-                    headers["Cache-Control"] = "public, max-age=86400"
+                    MutableHeaders(scope=message)["Cache-Control"] = "public, max-age=86400"
             await send(message)
 
         await self.app(scope, receive, with_headers)
