@@ -46,7 +46,7 @@ STEPS = (
     ("hub.web.redeem", "together", "calls of a group brought together"),
     ("hub.cases.open", "facts_of", "case looked up"),
     ("hub.verification.verify", "verify", "verify: the walk itself"),
-    ("hub.verification.verify", "_require_moving_ledger", "ledger not stalled"),
+    ("hub.ledger.moving", "require_moving", "ledger not stalled"),
     ("hub.verification.verify", "_plan", "grant found, coverage"),
     ("hub.consent.use", "by_public_ids", "grant found, coverage"),
     ("hub.consent.use", "take_uses", "use taken (guarded statement)"),

@@ -12,10 +12,7 @@ Any number of redemptions, of any callers, go through together: each step is one
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
-
-import sqlalchemy as sa
 
 from hub.access.model import Look, Outcome
 from hub.access.record import record, record_anonymous
@@ -27,27 +24,19 @@ from hub.certificates.opened import Opened, Wanted, opened_of_holders
 from hub.certificates.status import Standing
 from hub.consent.model import CaseFacts, Grant
 from hub.consent.use import Taken, Use, by_public_ids, take_uses
-from hub.errors import Gone, Unavailable, Unprocessable
+from hub.errors import Gone, Unprocessable
 from hub.formats.authorization import AccessToken
-from hub.ledger.model import leaves
+from hub.ledger.moving import require_moving
 from hub.registry import trust
 from hub.registry.keys import DepartmentKey
 from hub.registry.types import CertificateType
-from hub.store.statement import Statement
-from hub.store.tx import Tx, View
+from hub.store.tx import Tx
 from hub.verification import checks
 from hub.verification.model import Ask, Check, CheckResult, PredicateAnswer, Step, Verdict
 from hub.verification.predicates import answer
 from hub.verification.signed import signed
 
-STALLED_AFTER = timedelta(hours=4)
-"""Without sequencing for this long no new disclosure leaves (DESIGN section 3, rule 11)."""
 MAX_ASKS = 32
-
-OLDEST_PENDING = Statement(
-    lambda _: sa.select(leaves.c.created_at).where(leaves.c.idx.is_(None)).order_by(leaves.c.seq).limit(1)
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
@@ -100,7 +89,7 @@ async def verify(
     Grants are locked in id order. Raises Unprocessable for asks that make no sense, Unavailable when the
     ledger has stood still too long, Gone `subject.erased` for a holder whose key was destroyed.
     """
-    await _require_moving_ledger(tx)
+    await require_moving(tx)
     planned: list[list[_Planned]] = []
     for redemption in redemptions:
         if not 1 <= len(redemption.asks) <= MAX_ASKS:
@@ -402,15 +391,3 @@ async def _record(tx: Tx, drafts: list[list[tuple[Verdict, Look | None]]]) -> li
                 verdict.access, verdict.leaf_hash = done.public_id, done.leaf_hash
         answers.append([verdict for verdict, _ in group])
     return answers
-
-
-async def _require_moving_ledger(view: View) -> None:
-    oldest = await view.each(OLDEST_PENDING, [{}])
-    if oldest and view.now - oldest[0].created_at > STALLED_AFTER:
-        raise Unavailable(
-            "ledger.stalled",
-            "透明日志已停滞过久，按规定暂停提供新的资料。",
-            "The ledger has stood still for too long; no new data is disclosed.",
-            next_zh="请联系平台运维人员；已受理的业务可稍后补核。",
-            next_en="Tell the hub's operators; what was accepted can be verified later.",
-        )
