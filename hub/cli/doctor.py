@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -19,6 +20,7 @@ import typer
 from sqlalchemy.engine import make_url
 
 from hub.actor import SYSTEM
+from hub.backup.folder import BackupFolder
 from hub.certificates.model import status_lists
 from hub.cli.output import FAILED, Json, opened, tell
 from hub.cli.serve import migrations, newest
@@ -36,6 +38,7 @@ MOST_LAG = timedelta(seconds=10)
 MOST_SKEW = timedelta(seconds=30)
 LISTS_ALARM = timedelta(hours=48)
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
+BACKUP_ALARM = timedelta(hours=26)
 ENVIRONMENT = "/etc/yimen/hub.env"
 """Where the units in docs/operations/systemd read settings."""
 _MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
@@ -127,6 +130,8 @@ def _settings(settings: Settings) -> Iterator[Line]:
     if settings.passphrase() == DEMO_PASSPHRASE:
         do = "openssl rand -base64 24 > passphrase && chmod 600 passphrase  # YIMEN_KEY_PASSPHRASE_FILE=passphrase"
         yield Line("passphrase", "warn", "使用演示口令", "the demo's passphrase is in use", do)
+    if settings.production or settings.backup_dir is not None:
+        yield _backups(settings)
     if not settings.production:
         return
     if not settings.drain_seconds:
@@ -135,6 +140,18 @@ def _settings(settings: Settings) -> Iterator[Line]:
     if not settings.metrics_port:
         do = f"echo YIMEN_METRICS_PORT=9464 >> {ENVIRONMENT}"
         yield Line("metrics", "warn", "没有指标，告警无从谈起", "no metrics, so no alerts", do)
+
+
+def _backups(settings: Settings) -> Line:
+    if settings.backup_dir is None:
+        do = f"echo YIMEN_BACKUP_DIR=/var/backups/yimen >> {ENVIRONMENT}"
+        return Line("backup", "warn", "没有指定备份目录", "no folder for backups is named", do)
+    kept = BackupFolder(settings.backup_dir)
+    newest = next(iter(kept.ids()), None)
+    age = timedelta.max if newest is None else timedelta(seconds=time.time() - (kept.backups / newest).stat().st_mtime)
+    if age > BACKUP_ALARM:
+        return Line("backup", "warn", "一天以来没有备份", "no backup was made for a day", "yimen backup create")
+    return Line("backup", "ok", f"备份 {newest}", "newest backup")
 
 
 def _for_key(fault: KeyFault, settings: Settings) -> str:

@@ -1,5 +1,6 @@
 """Each red line of `yimen doctor` names the command to run; where it can be run here, the line is green afterwards."""
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -123,4 +124,15 @@ def test_a_production_hub_is_reminded_of_draining_and_metrics(started: Yimen, mo
     found = bad(started("doctor", "--json"))
     assert "YIMEN_DRAIN_SECONDS=6" in found["drain"]["do"]
     assert "YIMEN_METRICS_PORT=" in found["metrics"]["do"]
+    assert "YIMEN_BACKUP_DIR=" in found["backup"]["do"]
     assert "passphrase" not in found
+
+
+def test_a_hub_without_a_backup_of_today_is_told(started: Yimen, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("YIMEN_BACKUP_DIR", "backups")
+    assert bad(started("doctor", "--json"))["backup"]["do"] == "yimen backup create"
+    assert started("backup", "create").code == 0
+    assert "backup" not in bad(started("doctor", "--json"))
+    (made,) = Path("backups/backups").iterdir()
+    os.utime(made, (0, 0))
+    assert bad(started("doctor", "--json"))["backup"]["do"] == "yimen backup create"
