@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ from canary import CANARY
 from parts import (
     FixedClock,
     MariaDB,
+    account_for,
     die_with_parent,
     free_port,
     listens,
@@ -318,6 +320,28 @@ def folder() -> Iterator[Path]:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def postgres_over(data: Path, like: str) -> Iterator[str]:
+    """A server over a data folder that was put back, as its operator starts it; the URL `like`, but there."""
+    from sqlalchemy.engine import make_url
+
+    programs, port, log = postgres_bin(), free_port(), data.with_name(f"{data.name}.log")
+    assert programs is not None
+    options = ["listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=", *DURABLE]
+    command = [programs / "postgres", "-D", data, *(part for option in options for part in ("-c", option))]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, user=account_for("postgres"), cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            preexec_fn=die_with_parent,
+        )  # fmt: skip
+    try:
+        wait_until(lambda: b"ready to accept connections" in log.read_bytes(), process, log)
+        yield make_url(like).set(port=port).render_as_string(hide_password=False)
+    finally:
+        process.send_signal(signal.SIGQUIT)
+        process.wait(30)
 
 
 @contextmanager

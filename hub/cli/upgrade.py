@@ -10,9 +10,6 @@ from typing import Annotated
 
 import sqlalchemy as sa
 import typer
-from alembic import command
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 
 from hub.actor import SYSTEM
 from hub.backup import facts
@@ -102,6 +99,8 @@ async def _look(settings: Settings) -> Plan:
 
 
 def _plan(settings: Settings, held: str, rows: dict[str, int], sizes: dict[str, int]) -> Plan:
+    from alembic.util import CommandError  # only here: other commands do not wait for alembic
+
     wanted, red = newest(migrations(settings)), []
     try:
         steps = list(_steps(settings, held, rows))
@@ -126,6 +125,8 @@ def _plan(settings: Settings, held: str, rows: dict[str, int], sizes: dict[str, 
 
 def _steps(settings: Settings, held: str, rows: dict[str, int]) -> Iterator[Step]:
     """The revisions to come, the first one first. Raises CommandError when `held` is none of ours."""
+    from alembic.script import ScriptDirectory
+
     config = migrations(settings)
     script = ScriptDirectory.from_config(config)
     if held:
@@ -143,6 +144,8 @@ def _steps(settings: Settings, held: str, rows: dict[str, int]) -> Iterator[Step
 
 def _named(settings: Settings, span: str, rows: dict[str, int]) -> set[str]:
     """The tables with rows that the statements of a revision name; all, when it only decides while running."""
+    from alembic import command
+
     config = migrations(settings)
     config.output_buffer = io.StringIO()
     try:

@@ -150,7 +150,7 @@ def _serve_once(town: Town) -> None:
         wait_until(lambda: b"audit.example/w" in published(town), server.process, server.log)
 
 
-@pytest.mark.parametrize("when", ["frozen", "taken", "deleted"])
+@pytest.mark.parametrize("when", ["taken", "deleted"])
 def test_succeeding_can_be_cut_short_and_done_again(town: Town, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """After each step of `yimen ledger succeed` the process dies; the command run again finishes the work."""
     from hub.ledger import resume as decisions
@@ -161,7 +161,7 @@ def test_succeeding_can_be_cut_short_and_done_again(town: Town, when: str, monke
     town.well("restore")
     town.environment["YIMEN_LEDGER_ORIGIN"] = "hub.example/ledger/2"
     town.settings = town.settings.model_copy(update={"ledger_origin": "hub.example/ledger/2"})
-    steps = {"frozen": "_freeze", "taken": "_take_over", "deleted": "release_hold"}
+    steps = {"taken": "_take_over", "deleted": "release_hold"}
     whole = getattr(decisions, steps[when])
 
     async def dies(*given: object, **named: object) -> None:

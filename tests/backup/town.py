@@ -10,19 +10,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from benchmarks import stage
 from benchmarks.stage import Stage, TestDepartment
-from hub import cli
+from hub import cli, main
 from hub.certificates.face import keep_face
 from hub.certificates.find import by_public_id
 from hub.config import Settings
 from hub.main import build
 from hub.paper.model import Inspection, Outcome
 from hub.verification.model import Ask
+
+# The data files that come with the hub, read once for all commands of a test run.
+DATA_FILES = {name: cache(getattr(main, name)) for name in ("load_schemes", "load_types")}
 
 
 @dataclass
@@ -73,6 +77,7 @@ class Town:
         with (
             patch.dict(os.environ, self.told(**other), clear=True),
             patch.object(sys, "argv", ["yimen", *arguments]),
+            patch.multiple(main, **DATA_FILES),
             redirect_stdout(out),
             redirect_stderr(err),
         ):
