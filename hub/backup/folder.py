@@ -13,11 +13,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hub.backup.model import Manifest, Stored, broken, no_room, read_manifest
-from hub.errors import Conflict, NotFound
+from hub.errors import Conflict, NotFound, Unavailable
 
 PART, GONE = ".part", ".gone"
 MANIFEST = "manifest.json"
@@ -77,9 +77,17 @@ class BackupFolder:
         """Where the bytes of this hash are."""
         return self.objects / sha256[:2] / sha256[2:]
 
+    def readable(self) -> list[Manifest]:
+        """The whole backups whose manifests can be read, the newest first."""
+        found = []
+        for name in self.ids():
+            with suppress(Unavailable):  # damaged: told by `list` and `verify`, and in nobody's way
+                found.append(self.manifest(name))
+        return found
+
     def referenced(self) -> set[str]:
-        """The objects that whole backups name: durable, and not to be thrown away."""
-        return {blob.sha256 for name in self.ids() for blob in self.manifest(name).blobs}
+        """The objects that whole backups name: they are durable."""
+        return {blob.sha256 for one in self.readable() for blob in one.blobs}
 
     # -- writing
 
@@ -159,11 +167,15 @@ class BackupFolder:
         return old
 
     def _sweep(self) -> None:
-        first = min((name for one in self.ids() for name in self.manifest(one).wal), default="")
+        """Throw away what no backup names; nothing, while a manifest cannot be read: it may name anything."""
+        known = self.readable()
+        if len(known) < len(self.ids()):
+            return
+        first = min((name for one in known for name in one.wal), default="")
         for segment in self.wal.glob("[0-9A-F]*"):
             if len(segment.stem) >= 24 and segment.name < first:
                 segment.unlink()
-        needed = self.referenced()
+        needed = {blob.sha256 for one in known for blob in one.blobs}
         for path in self.objects.glob("*/*"):
             if path.parent.name + path.name not in needed:
                 path.unlink()

@@ -98,6 +98,8 @@ def read_manifest(data: bytes) -> Manifest:
         if whole.get("format") != FORMAT or told != _digest(whole):
             raise ValueError("sha256")
         whole.pop("format")
+        if any(Path(one["name"]).name != one["name"] for one in whole["keys"]):  # it stays in its folder
+            raise ValueError("name")
         return Manifest(
             **{
                 **whole,

@@ -43,7 +43,7 @@ class Restored:
 
     @property
     def lost(self) -> int:
-        """How many leaves are known to be missing; there may be more."""
+        """How many leaves the published ledger has more than the backup is known to hold (on PostgreSQL: at most)."""
         return max((self.live_size or 0) - self.manifest.ledger.size, 0)
 
 

@@ -99,12 +99,14 @@ def make(
 def list_all(to: To = None, json_out: Json = False) -> None:
     """The newest first; what makers that died have left is told apart and never restored."""
     folder = folder_of(Settings(), to)
-    found = [folder.manifest(name) for name in folder.ids()]
+    found = folder.readable()
+    damaged = sorted(set(folder.ids()) - {one.id for one in found})
     lines = [
         f"{one.id}  {when(one)}  {one.database:10} {one.ledger.size:>9} leaves  {_size(one.total)}" for one in found
     ]
+    lines += [f"{name}  清单已损坏，不可用 damaged: its manifest cannot be read" for name in damaged]
     lines += [f"{name}  未完成，不可用 unfinished: not a backup" for name in folder.unfinished()]
-    told = {"backups": [_json(one) for one in found], "unfinished": folder.unfinished()}
+    told = {"backups": [_json(one) for one in found], "damaged": damaged, "unfinished": folder.unfinished()}
     tell(told, lines or ["没有备份。 There is no backup."], as_json=json_out)
 
 

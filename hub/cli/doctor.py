@@ -201,6 +201,9 @@ async def _database(hub: Hub) -> AsyncIterator[Line]:
             lines += await _server(view, hub)
         for line in [*lines, *await _people(view), *await _ledger(view), *await _lists(view)]:
             yield line
+    if hub.db.read_only:
+        zh, en = "刚从备份恢复，等待决定日志如何继续", "restored: somebody must decide how the ledger goes on"
+        yield Line("hold", "fail", zh, en, "yimen ledger resume --help")
 
 
 async def _clock(view: View, hub: Hub) -> Line:

@@ -114,9 +114,10 @@ def _lines(done: Restored) -> list[str]:
         f"  日志 ledger: {manifest.ledger.size} 条 leaves",
     ]
     if done.lost:
+        zh, en = ("", "") if manifest.database == SQLITE else ("至多 ", "at most ")  # the log may bring more back
         lines += [
-            f"✗ 文件存储里公布的检查点有 {done.live_size} 条：备份之后的 {done.lost} 条记录不在备份里。",
-            f"  The published checkpoint has {done.live_size} leaves: {done.lost} were written after the backup "
+            f"✗ 文件存储里公布的检查点有 {done.live_size} 条：备份之后的{zh} {done.lost} 条记录不在备份里。",
+            f"  The published checkpoint has {done.live_size} leaves: {en}{done.lost} were written after the backup "
             "and are not in it.",
         ]
     lines += [

@@ -40,6 +40,7 @@ def test_a_backup_is_made_verified_and_put_back(town: Town) -> None:
     assert {path.stat().st_mode & 0o077 for path in town.settings.data_dir.rglob("*")} == {0}
 
     town.refused("store.read_only", "department", "suspend", "dg-edu")
+    assert "yimen ledger resume --help" in {one["do"] for one in town.yimen("doctor", "--json").json["lines"]}
     town.refused("ledger.unproved", "ledger", "resume")
     town.well("ledger", "resume", "--stopped")
     go_on(town, 1)
@@ -112,6 +113,9 @@ def test_every_damage_is_found_and_named(town: Town) -> None:
     listing = folder.backups / made["id"] / "manifest.json"
     listing.write_bytes(listing.read_bytes().replace(b'"size": ', b'"size": 1', 1))
     town.refused("backup.manifest_broken", "restore")
+    assert town.well("backup", "list")["damaged"] == [made["id"]]
+    newer = town.well("backup", "create", "--keep", "2")["id"]  # a damaged backup is in nobody's way
+    assert [one["id"] for one in town.well("backup", "list")["backups"]] == [newer]
 
 
 def test_a_ledger_that_was_changed_before_the_backup_is_found(town: Town) -> None:
@@ -172,7 +176,7 @@ def test_a_full_disk_leaves_no_half_backup(town: Town) -> None:
     process = town.start("backup", "create", "--json", preexec_fn=starve)
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, json.loads(out)["error"]["code"]) == (5, "backup.no_room")
-    assert town.well("backup", "list") == {"backups": [], "unfinished": []}
+    assert town.well("backup", "list") == {"backups": [], "damaged": [], "unfinished": []}
     assert files_of(town.backups / "objects") == {}
 
 
