@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from hub.store.base import Instant, Json, key_columns, metadata
+from hub.store.base import BY_BUCKET, Instant, Json, key_columns, metadata
 
 
 class Outcome(StrEnum):
@@ -85,6 +85,7 @@ accesses = sa.Table(
     sa.UniqueConstraint("bucket", "subject_id", "subject_seq"),
     sa.Index("ix_accesses_at", "at"),
     sa.Index("ix_accesses_department", "department", "at"),
+    postgresql_partition_by=BY_BUCKET,
 )
 
 access_chains = sa.Table(
@@ -94,6 +95,7 @@ access_chains = sa.Table(
     sa.Column("subject_id", sa.Uuid, primary_key=True),
     sa.Column("seq", sa.Integer, nullable=False),
     sa.Column("commit", sa.LargeBinary, nullable=False, comment="commitment of the newest Access"),
+    postgresql_partition_by=BY_BUCKET,
 )
 
 anonymous_refusals = sa.Table(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from hub.store.base import Instant, key_columns, metadata
+from hub.store.base import BY_BUCKET, Instant, key_columns, metadata
 
 
 class CertificateState(StrEnum):
@@ -96,6 +96,7 @@ certificates = sa.Table(
     sa.Column("face_sha256", sa.LargeBinary),
     sa.Column("registered_at", Instant, nullable=False),
     sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
+    postgresql_partition_by=BY_BUCKET,
 )
 
 certificate_holders = sa.Table(
@@ -113,6 +114,7 @@ certificate_holders = sa.Table(
         "wrapped_key", sa.LargeBinary, comment="the body key, sealed for this holder; null once erased"
     ),
     sa.Index("ix_certificate_holders_certificate", "certificate_bucket", "certificate_id"),
+    postgresql_partition_by=BY_BUCKET,
 )
 
 certificate_jtis = sa.Table(

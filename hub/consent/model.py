@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from hub.errors import Unprocessable
-from hub.store.base import Instant, Json, key_columns, metadata
+from hub.store.base import BY_BUCKET, Instant, Json, key_columns, metadata
 
 
 class Basis(StrEnum):
@@ -174,6 +174,7 @@ grants = sa.Table(
         postgresql_where=sa.text("basis_evidence IS NOT NULL"),
         sqlite_where=sa.text("basis_evidence IS NOT NULL"),
     ),
+    postgresql_partition_by=BY_BUCKET,
 )
 
 guardianships = sa.Table(

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from hub.store.base import BigSerial, Instant, metadata
+from hub.store.base import BY_BUCKET, BigSerial, Instant, metadata
 
 leaves = sa.Table(
     "ledger_leaves",
@@ -32,6 +32,7 @@ bodies = sa.Table(
     sa.Column("sealed", sa.LargeBinary, comment="salt || JCS body, sealed; null once erased"),
     sa.Column("erased_at", Instant),
     sa.Index("ix_ledger_bodies_subject", "bucket", "subject_id"),
+    postgresql_partition_by=BY_BUCKET,
 )
 
 head = sa.Table(

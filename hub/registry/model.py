@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
-from hub.store.base import Instant, Json, metadata
+from hub.store.base import BY_BUCKET, Instant, Json, metadata
 
 
 class DepartmentState(StrEnum):
@@ -160,6 +160,7 @@ subjects = sa.Table(
     sa.Column("merged_into", sa.Uuid),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("erased_at", Instant),
+    postgresql_partition_by=BY_BUCKET,
 )
 
 subject_identifiers = sa.Table(

@@ -52,3 +52,22 @@ def key_columns() -> tuple[sa.Column[int], sa.Column[Any]]:
         sa.Column("bucket", sa.SmallInteger, primary_key=True),
         sa.Column("id", sa.Uuid, primary_key=True),
     )
+
+
+BUCKETS = 256
+"""For ever: a person's bucket is decided by their subject id (`hub.ids.bucket_of`) and is part of every big key."""
+PARTITIONS = 8
+"""How many partitions share the buckets on PostgreSQL. More can be made of one later (`DETACH`, then two of half its
+range): keys and statements name the bucket and do not change."""
+BY_BUCKET = "RANGE (bucket)"
+"""How a table is partitioned that grows with the people of a city; each of its keys has `bucket` in it."""
+
+
+@sa.event.listens_for(sa.Table, "after_create")
+def _make_partitions(table: sa.Table, connection: sa.Connection, **_options: object) -> None:
+    if connection.dialect.name == "postgresql" and table.dialect_options["postgresql"]["partition_by"]:
+        for number in range(PARTITIONS):
+            first, end = number * BUCKETS // PARTITIONS, (number + 1) * BUCKETS // PARTITIONS
+            connection.exec_driver_sql(
+                f"CREATE TABLE {table.name}_p{number} PARTITION OF {table.name} FOR VALUES FROM ({first}) TO ({end})"
+            )

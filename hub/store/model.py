@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from hub.store.base import Instant, metadata
+from hub.store.base import BY_BUCKET, Instant, metadata
 
 person_keys = sa.Table(
     "person_keys",
@@ -13,6 +13,7 @@ person_keys = sa.Table(
     sa.Column("kek", sa.String(32), nullable=False, comment="which key-encryption key wraps it"),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("erased_at", Instant),
+    postgresql_partition_by=BY_BUCKET,
 )
 
 public_ids = sa.Table(

@@ -1,0 +1,90 @@
+"""On PostgreSQL the big tables are partitioned by bucket, and no statement of the hot path touches two partitions."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from parts import FixedClock
+from world import World
+
+from hub.access.record import LOCK, MOVE
+from hub.certificates.opened import NAMED, NEWEST, STANDING
+from hub.consent.use import GRANT, TAKE
+from hub.ids import bucket_of
+from hub.schema import metadata
+from hub.store.base import BUCKETS, PARTITIONS
+from hub.store.seal import WRAPPED
+from hub.store.statement import Statement
+from hub.store.tx import Tx
+
+BIG = [table for table in metadata.tables.values() if table.dialect_options["postgresql"]["partition_by"]]
+
+
+def test_every_key_of_a_big_table_names_the_bucket() -> None:
+    """Else PostgreSQL could not have it, and a query by that key would look into every partition."""
+    assert {table.name for table in BIG} >= {"certificates", "accesses", "grants", "ledger_bodies", "subjects"}
+    for table in BIG:
+        uniques = [one for one in table.constraints if isinstance(one, sa.UniqueConstraint)]
+        assert all("bucket" in one.columns for one in [table.primary_key, *uniques]), table.name
+
+
+def test_the_partitions_cover_every_bucket_once() -> None:
+    edges = [number * BUCKETS // PARTITIONS for number in range(PARTITIONS + 1)]
+    assert (edges[0], edges[-1]) == (0, BUCKETS)
+    assert edges == sorted(set(edges))
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from _nodes(inner)
+
+
+async def _touched(tx: Tx, statement: Statement, values: dict[str, Any]) -> dict[str, set[str]]:
+    """By big table: the partitions that an execution really looked into."""
+    form = statement.form(tx.conn.dialect)
+    own = (await tx.conn.get_raw_connection()).driver_connection
+    rows = await own.fetch("EXPLAIN (ANALYZE, FORMAT JSON) " + form.text, *form.values(values))
+    found: dict[str, set[str]] = {}
+    told = rows[0][0] if isinstance(rows[0][0], list) else json.loads(rows[0][0])
+    for node in _nodes(told[0]["Plan"]):
+        name, scanned = node.get("Relation Name", ""), "Scan" in node["Node Type"]
+        if scanned and node.get("Actual Loops") and (match := re.fullmatch(r"(\w+)_p\d+", name)):
+            found.setdefault(match[1], set()).add(name)
+    return found
+
+
+@pytest.mark.parametrize("generic", [False, True], ids=["planned for its values", "planned once for all values"])
+async def test_a_hot_statement_looks_into_one_partition(
+    postgresql_database: str, clock: FixedClock, generic: bool
+) -> None:
+    world = World(postgresql_database, clock)
+    wang = world.person("王小莞")
+    await world.certificate("degree", (wang, "owner"))
+    _, grants = await world.grant(wang, ["degree"])
+    subject = await world.subject(wang)
+    holder = {"ordinal": 0, "holder_bucket": bucket_of(subject), "subject": subject, "type": "degree"}
+    chain = {"in_bucket": bucket_of(subject), "of": subject, "to": 1, "as": b"x" * 32}
+    use = {"ordinal": 0, "grant": grants[0].public_id, "by": "dg-edu", "now": clock()}
+    asked: list[tuple[Statement, dict[str, Any], str]] = [
+        (TAKE, use, "grants"),
+        (GRANT, use, "grants"),
+        (STANDING, holder, "certificate_holders"),
+        (NEWEST, holder, "certificate_holders"),
+        (NAMED, {**holder, "certificate": "x"}, "certificate_holders"),
+        (WRAPPED, {"subject": subject, "bucket_of": bucket_of(subject)}, "person_keys"),
+        (LOCK, chain, "access_chains"),
+        (MOVE, chain, "access_chains"),
+    ]
+    async with world.tx() as tx:
+        mode = "force_generic_plan" if generic else "force_custom_plan"
+        await tx.conn.exec_driver_sql(f"SET LOCAL plan_cache_mode = {mode}")
+        await tx.conn.exec_driver_sql("SET LOCAL enable_seqscan = off")  # tables of three rows need no index
+        for statement, values, table in asked:
+            touched = await _touched(tx, statement, values)
+            assert table in touched, values
+            assert all(len(partitions) == 1 for partitions in touched.values()), touched
+    await world.close()
