@@ -187,6 +187,13 @@ class Gateway:
                 "No certificate was accepted.",
             )
         checked = [self._checked(one) for one in accepted]
+        missing = sorted({str(ask["type"]) for ask in asks} - {str(one["type"]) for one in checked})
+        if missing:  # an old system that looks at the state alone must not take a part for the whole
+            self.tickets.update(ticket.id, answer=json.dumps(checked, ensure_ascii=False))
+            return self._end(
+                ticket, "partly", f"missing:{','.join(missing)}",
+                "只有一部分证照可采用。", "Only some of the certificates were accepted.",
+            )  # fmt: skip
         self.tickets.update(
             ticket.id, state="verified", answer=json.dumps(checked, ensure_ascii=False), code="", asked="", consent="",
             zh="已核验，并已用发证部门公钥复核。", en="Verified, and checked again with the issuer's key.",
@@ -253,12 +260,15 @@ class Gateway:
         known = self.config.services.get(service)
         found: dict[str, str] = {}
         for name, (kind, path) in (known.columns if known else {}).items():
+            said: dict[str, None] = {}
             for one in certificates:
                 value: Any = one["claims"] if one["type"] == kind else None
                 for step in path:
                     value = value.get(step) if isinstance(value, Mapping) else None
                 if value is not None:
-                    found.setdefault(name, str(value))
+                    said[str(value)] = None
+            if said:  # two certificates that differ are both told: nobody picks one silently
+                found[name] = "；".join(said)
         return found
 
     def _skew(self) -> float | None:

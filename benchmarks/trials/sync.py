@@ -118,13 +118,20 @@ def trial(
     began, outcome = time.monotonic(), Outcome(rows)
     fill(server, folder, "whole", rows)
     _reconciled(folder, server, outcome, chance)
+    _so_far("read and compared", outcome)
     with _hub(folder / "hub", hub_database) as made:
         fill(server, folder, "sent", sent)
         _sent(folder / "sent", made, server, outcome, sent)
+        _so_far("sent", outcome)
         fill(server, folder, "killed", max(200, sent // 10))
         _killed(folder / "killed", made, server, outcome, kills, chance)
     outcome.seconds = round(time.monotonic() - began, 1)
     return outcome
+
+
+def _so_far(part: str, outcome: Outcome) -> None:
+    """A long trial tells each part when it is done."""
+    print(f"{part}: {json.dumps(vars(outcome), ensure_ascii=False)}", file=sys.stderr, flush=True)
 
 
 # --- the table ---
@@ -363,7 +370,9 @@ def _hub(folder: Path, database: str) -> Iterator[stage.Stage]:
             )
 
     asyncio.run(begin())
-    with stage.served(stage.start_hub(made.settings, port)):
+    command = [sys.executable, "-m", "hub.cli", "serve", "--port", str(port)]
+    environment = stage.environment_of(made.settings)
+    with stage.served(stage.start(command, port, folder, environment, within=180)):
         yield made
 
 

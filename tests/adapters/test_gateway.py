@@ -38,6 +38,7 @@ from hub.ledger.create import create
 from hub.ledger.model import leaves
 from hub.registry import subjects
 from keys.files import Keyring
+from keys.signer import generate
 
 SAMPLES = Path(__file__).parents[2] / "docs" / "samples"
 CONFIG = """\
@@ -48,6 +49,10 @@ services:
     purpose: points-enrolment
     types: [degree]
     columns: {{学位: degree.degree_level, 学校: degree.school}}
+  - name: both
+    item: 441900-edu-points-enrolment
+    purpose: points-enrolment
+    types: [degree, qualification]
 drop: {{in: in, out: out}}
 """
 
@@ -126,6 +131,17 @@ def slot(running_hub, ledger, tmp_path):
 
 
 @pytest.fixture
+def alone(tmp_path):
+    """A gateway without a hub behind it."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text(CONFIG.format(hub="https://hub.example", port=8899), encoding="utf-8")
+    config = gatewayconfig.load(path)
+    client = VerifierClient(config.hub, "dg-edu", generate)
+    with closing(client), closing(Tickets(config.state)) as tickets:
+        yield Gateway(config, client, tickets)
+
+
+@pytest.fixture
 def degrees(running_hub, ledger, config_file, fill):
     """Five people whose degrees are registered."""
     fill(1, 5)
@@ -180,9 +196,41 @@ def test_from_a_number_to_a_checked_answer(slot, degrees, running_hub, resident)
     assert said["columns"] == {"学位": "bachelor", "学校": "东莞理工学院"}
     [one] = said["certificates"]
     assert Checker(slot.client, None, slot.now).certificate(one["sd_jwt"], "dg-degree")["school"] == "东莞理工学院"
+    both = slot.gateway.accept({"service": "both", "id_no": resident(3)})
+    slot.work(2)
+    decide(running_hub, resident(3))
+    slot.work(2)
+    said = slot.gateway.answer(slot.tickets.by_id(both.id))
+    assert (said["state"], said["code"], len(said["certificates"])) == ("partly", "missing:qualification", 1)
+    other = said["certificates"][0] | {"claims": {"degree_level": "master"}}
+    assert slot.gateway._flat("degree", [*said["certificates"], other])["学位"] == "bachelor；master"
+    assert nothing_of_the_sandbox_verifies(slot)
+    assert asyncio.run(in_an_event_loop(slot, resident(1)))
+    slot.start()
     slot.hub.clock.advance(days=8)
     slot.gateway.work()
     assert slot.gateway.answer(slot.tickets.by_id(ticket.id))["certificates"] == []  # forgotten
+
+
+def nothing_of_the_sandbox_verifies(slot) -> bool:
+    """A certificate of the sandbox against every key that this hub knows."""
+    with closing(Tickets(slot.folder / "sandbox.db")) as tickets:
+        desk = Sandbox(slot.config, tickets)
+        ticket = desk.accept({"service": "degree", "id_no": number("valid")})
+        desk.work()
+        [one] = desk.answer(tickets.by_id(ticket.id))["certificates"]
+    for issuer in ("sandbox", "dg-degree"):
+        with pytest.raises((HubError, LookupError)):
+            Checker(slot.client, None, slot.now).certificate(one["sd_jwt"], issuer)
+    return True
+
+
+async def in_an_event_loop(slot, id_no: str) -> bool:
+    """Programs that live in an event loop: the same key, the same case."""
+    async with AsyncVerifier(slot.client) as verifier:
+        person, item, key = {"id_type": "111", "id_no": id_no}, "441900-edu-points-enrolment", "k" * 16
+        first = await verifier.open_case(item, person, key=key)
+        return first == await verifier.open_case(item, person, key=key)
 
 
 def test_a_citizen_who_refuses_one_without_a_record_and_a_revoked_degree(slot, degrees, running_hub, resident):
@@ -223,7 +271,7 @@ def test_a_hub_that_is_away_and_a_wrong_clock_are_told_and_pass(slot, degrees, r
     assert slot.tickets.by_id(ticket.id).state == "verified"
 
 
-def test_what_is_not_asked_rightly_is_refused_at_once(slot, resident):
+def test_what_is_not_asked_rightly_is_refused_at_once(alone, resident):
     for asked, kind in (
         ({"service": "nothing", "id_no": resident(1)}, NotFound),
         ({"service": "degree", "id_no": "441900199403150010"}, Malformed),
@@ -231,8 +279,8 @@ def test_what_is_not_asked_rightly_is_refused_at_once(slot, resident):
         ({"service": "degree", "id_no": resident(1), "reference": "x" * 65}, Malformed),
     ):
         with pytest.raises(kind):
-            slot.gateway.accept(asked)
-    assert slot.tickets.states() == []
+            alone.accept(asked)
+    assert alone.tickets.states() == []
 
 
 def test_a_dropped_file_is_answered_line_by_line(slot, degrees, running_hub, resident):
@@ -406,31 +454,6 @@ def test_every_outcome_of_the_sandbox(tmp_path):
             desk.accept({"service": "degree", "id_no": "11010519491231002X"})
 
 
-def test_nothing_of_the_sandbox_verifies_in_production(slot, degrees):
-    with closing(Tickets(slot.folder / "sandbox.db")) as tickets:
-        desk = Sandbox(slot.config, tickets)
-        ticket = desk.accept({"service": "degree", "id_no": number("valid")})
-        desk.work()
-        [one] = desk.answer(tickets.by_id(ticket.id))["certificates"]
-    for issuer in ("sandbox", "dg-degree"):
-        with pytest.raises((HubError, LookupError)):
-            Checker(slot.client, None, slot.now).certificate(one["sd_jwt"], issuer)
-    with pytest.raises(HubError):
-        degrees.desk.client.public("/.well-known/jwt-vc-issuer/dept/sandbox")
-
-
-def test_programs_in_an_event_loop(slot, degrees, resident):
-    async def go() -> str:
-        async with AsyncVerifier(slot.client) as verifier:
-            person = {"id_type": "111", "id_no": resident(1)}
-            item, key = "441900-edu-points-enrolment", "k" * 16
-            first = await verifier.open_case(item, person, key=key)
-            return first if first == await verifier.open_case(item, person, key=key) else ""
-
-    assert asyncio.run(go())
-    slot.start()
-
-
 def test_the_sample_is_a_configuration():
     sample = Path(gatewayconfig.__file__).with_name("gateway.sample.yaml")
     assert gatewayconfig.load(sample, environment={}).services["degree"].columns["学位"][0] == "degree"
@@ -447,10 +470,10 @@ def test_a_mistake_in_the_configuration_is_told_with_its_place(tmp_path, wrong, 
         gatewayconfig.load(path)
 
 
-def test_the_local_password_is_made_once_for_this_account_only(slot):
-    first = password_of(slot.config)
-    assert first == password_of(slot.config)
-    assert slot.config.token.stat().st_mode & 0o077 == 0
+def test_the_local_password_is_made_once_for_this_account_only(alone):
+    first = password_of(alone.config)
+    assert first == password_of(alone.config)
+    assert alone.config.token.stat().st_mode & 0o077 == 0
     assert len(first) > 30
 
 

@@ -41,22 +41,20 @@ def test_a_sync_of_three_processes(running_hub, config_file, degree_dataset, mar
             db.exec_driver_sql("insert into parts.xwzs values (%s, %s, %s, '4', %s, '20160705', %s)", cells)
         db.exec_driver_sql("insert into parts.xwzs values (null, '无', '', '4', '', '', '')")
         db.exec_driver_sql("update parts.xwzs set xm = '张?' where id = 'K007'")
-    source = f'source: {{url: "{url}", allow_writable: true, page_size: 7, workers: 3}}'
+    source = f'source: {{url: "{url}", allow_writable: true, page_size: 7, workers: 2}}'
     datasets = degree_dataset.replace("select * from xwzs", "select * from parts.xwzs")
-    datasets += "    reconcile: {max_revoke: {count: 9, percent: 50}}\n"
     with agent_with(running_hub, config_file, source, datasets) as agent:
         report = agent.sync()
         assert (report.read, report.registered, report.quarantined) == (61, 59, 2)
         with engine.begin() as db:
             db.exec_driver_sql("delete from parts.xwzs where id is null or id in ('K020', 'K059')")
-        assert agent.sync().revoked == 0
         report = agent.sync()
-        assert (report.revoked, report.unchanged) == (2, 57)
-        assert Counter(running_hub.standing()) == {"current/valid": 57, "revoked/invalid": 2}
+        assert (report.unchanged, report.revoked, report.held) == (57, 0, 2)
+        assert Counter(running_hub.standing()) == {"current/valid": 59}
         assert {one.key for one in quarantine.listed(agent.state)} == {'["K007"]'}
         [dataset] = agent.config.datasets
         with_bounds = SqlRows(dataset.source, dataset.query, dataset.key)
-        assert with_bounds.bounds(3) == ["K020", "K040"] or len(with_bounds.bounds(3)) == 2
+        assert len(with_bounds.bounds(3)) == 2
         with_bounds.close()
     engine.dispose()
 
@@ -64,7 +62,7 @@ def test_a_sync_of_three_processes(running_hub, config_file, degree_dataset, mar
 def test_ranges_hold_every_row_once(tmp_path, legacy, fill, config_file):
 
     fill(1, 40)
-    [dataset] = config.load(config_file(source='source: {url: "sqlite:///legacy.db", workers: 4}')).datasets
+    [dataset] = config.load(config_file(source='source: {url: "sqlite:///legacy.db", workers: 3}')).datasets
     source = open_source(dataset, tmp_path)
     one = [found.key for found in judged(source.rows(), dataset, "v", today=TODAY)]
     many = workers_of(dataset, tmp_path, "v", today=TODAY, corrections={}, source=source)
