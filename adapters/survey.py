@@ -49,8 +49,11 @@ def survey(desk: Desk, dataset: Dataset) -> Survey:
         )
         first = list(islice(groups, breaker.FIRST))
         known = standing = 0
+        total = source.count() if desk.progress else None
         for place, one in enumerate(chain(first, groups)):
             counts["read"] += one.rows
+            if desk.progress and counts["read"] % 100 == 0:
+                desk.progress(dataset.id, counts["read"], total)
             if one.key is None:
                 counts["quarantined"] += 1
                 continue
