@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from fractions import Fraction
 from pathlib import Path
 from statistics import median
@@ -54,7 +54,6 @@ from hub.formats import statuslist
 
 CLERK = decider("dg-edu", number=9, roles=("clerk",))
 SCORER = decider("dg-edu", number=8)
-CHILD_BORN = "20190412"
 TOGETHER = 8
 """Families on their way at the same moment."""
 
@@ -142,7 +141,8 @@ async def _trial(made: Stage, report: Report) -> Report:
 
 
 async def _family(made: Stage, number: int, today: date, report: Report) -> Family:
-    parent, child = made.person(f"家长{number}"), made.person(f"孩子{number}", CHILD_BORN)
+    born = date(2019, 1, 1) + timedelta(days=number % 200)  # 999 numbers a day: no two children share one
+    parent, child = made.person(f"家长{number}"), made.person(f"孩子{number}", born.strftime("%Y%m%d"))
     family = Family(parent, child, papers(number, today))
     for code, claims in family.said.items():
         person, role = (child, "child") if code == "school_record" else (parent, HOLDER[code])
@@ -150,7 +150,7 @@ async def _family(made: Stage, number: int, today: date, report: Report) -> Fami
         report.registered += 1
         if code == "employment":
             family.employment = registered.certificate
-    await made.certificate("birth", (child, "child"), (parent, "father"), number=f"B{number}", born_on="2019-04-12")
+    await made.certificate("birth", (child, "child"), (parent, "father"), number=f"B{number}", born_on=str(born))
     household = {"number": f"H{number}", "origin": "elsewhere", "area_code": "431100"}
     await made.certificate("household_register", (parent, "head"), (child, "child"), **household)
     report.registered += 2

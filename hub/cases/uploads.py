@@ -161,7 +161,7 @@ async def review(
 
     Conflict `material.judged_before` when it does not wait any more.
     """
-    found = await _of_case(tx, case, public_id)
+    found = await of_case(tx, case, public_id)
     if not scope.may_accept and not scope.steps:
         raise _not_yours()
     if state is MaterialState.PENDING or (state is not MaterialState.ACCEPTED and not note.strip()):
@@ -201,7 +201,7 @@ async def compare(tx: Tx, *, case: Case, scope: Scope, public_id: str) -> Materi
 
     Conflict `material.not_accepted` otherwise.
     """
-    found = await _of_case(tx, case, public_id)
+    found = await of_case(tx, case, public_id)
     if not scope.may_accept or not may(tx.actor.roles, "counter.verify"):
         raise _not_yours()
     row = materials.c
@@ -285,8 +285,8 @@ async def by_public_id(view: View, public_id: str) -> Material:
     )
 
 
-async def _of_case(view: View, case: Case, public_id: str) -> Material:
-    """An upload that belongs to this case or is held for its people."""
+async def of_case(view: View, case: Case, public_id: str) -> Material:
+    """An upload that belongs to this case or is held for its people. NotFound `material.unknown` for any other."""
     for one in (await held(view, case=case)).values():
         if one.public_id == public_id:
             return one

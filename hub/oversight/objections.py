@@ -103,10 +103,13 @@ async def answer(
     1. Superseded and revoked must be so already: the department's agent signed and registered it. 2. One guarded
     statement. 3. Whoever relied on the old version is told, and their cases are flagged, in the same commit.
 
-    Raises Forbidden `objection.not_yours`, Conflict `objection.answered`, Unprocessable `objection.not_so`.
+    Raises NotFound `objection.unknown`, Forbidden `objection.not_yours`, Conflict `objection.answered`,
+    Unprocessable `objection.not_so`.
     """
     row = await _row(tx, public_id)
-    if tx.actor.department != row.department or not may(tx.actor.roles, "complaints.handle"):
+    if tx.actor.department != row.department:  # another department's is told like one that does not exist
+        raise _unknown()
+    if not may(tx.actor.roles, "complaints.handle"):
         raise _not_yours()
     new = await _checked(tx, row, outcome, new_certificate)  # 1
     said = _words(words)
@@ -259,7 +262,7 @@ async def _checked(tx: Tx, row: Any, outcome: ObjectionState, new: str | None) -
 async def _row(view: View, public_id: str) -> Any:
     row = await view.first(sa.select(objections).where(objections.c.public_id == public_id))
     if row is None:
-        raise NotFound("objection.unknown", "没有这件异议。", "There is no such objection.")
+        raise _unknown()
     return row
 
 
@@ -305,6 +308,10 @@ def _words(text: str) -> str:
             f"Say what is wrong, in at most {WORDS_AT_MOST} characters.",
         )
     return words
+
+
+def _unknown() -> NotFound:
+    return NotFound("objection.unknown", "没有这件异议。", "There is no such objection.")
 
 
 def _not_yours() -> Forbidden:

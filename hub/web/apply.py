@@ -5,10 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
 
+from hub.cases.asseen import as_seen
+from hub.cases.gather import asked_for, standing
 from hub.cases.notice import place_of
 from hub.cases.open import of_applicant, open_case, readable
+from hub.cases.procedure import procedure_of
 from hub.cases.review import ask_review, reviews_of
 from hub.cases.score import latest
+from hub.cases.steps import steps_of
 from hub.catalogue.catalogue import listed
 from hub.errors import Malformed
 from hub.web.pages.render import render
@@ -70,8 +74,12 @@ async def case_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -
         offices = await office_names(view)
         child = next((c for c in await children(view, visit) if c.subject_id == case.beneficiary), None)
         place, reviews = await place_of(view, case_id=case.id), await reviews_of(view, case=case)
+        item = visit.hub.items[case.item_code]
+        seen = await as_seen(view, case=case, item=item, scheme=visit.hub.schemes.get(item.scheme or ""))
+        found, asked = await steps_of(view, case=case), await asked_for(view, case=case)
     return render(
-        visit, "mycase.html", case=case, item=visit.hub.items[case.item_code], offices=offices, child=child,
+        visit, "mycase.html", case=case, item=item, offices=offices, child=child, seen=seen, steps=found,
+        plan=procedure_of(item), given=bool(standing(asked)),
         score=score.document if score else None, types=visit.hub.types, place=place, reviews=reviews,
         may_ask=score is not None and all(one.score_id != score.id for one in reviews),
     )  # fmt: skip

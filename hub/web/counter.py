@@ -11,9 +11,12 @@ from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
 
 from hub.access.model import Outcome
+from hub.cases.asseen import as_seen
 from hub.cases.gather import ask, gather, standing
 from hub.cases.open import Case, of_department, open_case, readable
+from hub.cases.procedure import procedure_of
 from hub.cases.score import latest, score_case
+from hub.cases.steps import steps_of
 from hub.catalogue.catalogue import listed
 from hub.consent.model import RequestState
 from hub.consent.of_case import Asked, requests_of
@@ -71,9 +74,13 @@ async def case_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> 
         score = await latest(view, case=case)
         offices = await office_names(view)
         shown = await kept(view, key=_key(case, asked)) if standing(asked) else None
-    item, given = visit.hub.items[case.item_code], standing(asked)
+        item = visit.hub.items[case.item_code]
+        seen = await as_seen(view, case=case, item=item, scheme=visit.hub.schemes.get(item.scheme or ""))
+        found = await steps_of(view, case=case)
+    given = standing(asked)
     return render(
-        visit, "case.html", case=case, item=item, asked=asked, score=score.document if score else None,
+        visit, "case.html", case=case, seen=seen, steps=found, plan=procedure_of(item), item=item,
+        asked=asked, score=score.document if score else None,
         offices=offices, types=visit.hub.types, shown=shown, standing=given,
         left=min((grant.max_uses - grant.uses for grant in given), default=0),
         can_score=bool(shown) and item.scheme is not None,

@@ -19,6 +19,7 @@ from hub.web import (
     admin,
     apply,
     auditor,
+    casework,
     counter,
     desk,
     developers,
@@ -26,6 +27,8 @@ from hub.web import (
     entrust,
     items,
     login,
+    mycase,
+    objections,
     office,
     officer,
     rankings,
@@ -47,7 +50,7 @@ Message = MutableMapping[str, Any]
 
 DOORS = (
     login, wallet, apply, items, requests, entrust, accesses, disputes, verify, counter, desk, rankings, office,
-    officer, auditor, admin, developers,
+    officer, auditor, admin, developers, mycase, casework, objections,
 )  # fmt: skip
 
 HEADERS = {

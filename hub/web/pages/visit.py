@@ -50,6 +50,7 @@ _OFFICER_MENU = (
     ("certificates.upload", "/officer", "本部门证照", "Our certificates"),
     ("certificates.approve", "/officer", "本部门证照", "Our certificates"),
     ("counter.verify", "/office", "依职能查验", "Office power"),
+    ("complaints.handle", "/complaints", "异议投诉", "Complaints"),
     ("complaints.handle", "/disputes", "监护争议", "Disputes"),
     ("accesses.search", "/auditor", "审计查询", "Audit"),
     ("system.operate", "/admin", "平台运行", "System"),

@@ -10,12 +10,13 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from hub.access.model import Outcome
-from hub.cases.model import CaseState, ReviewState
+from hub.cases.model import CaseOutcome, CaseState, ReviewState, StepState
 from hub.certificates.find import STATUS_WORDS, StatusWord
 from hub.certificates.workorders import OrderState
 from hub.clock import SHANGHAI, civil_day
 from hub.consent.model import Basis
 from hub.formats.masking import mask_by
+from hub.oversight.model import ObjectionState
 from hub.registry.model import DepartmentState, KeyPurpose
 from hub.registry.types import CertificateType
 from hub.verification.model import STEP_WORDS, CheckResult
@@ -97,8 +98,47 @@ MATERIAL: dict[str, Word] = {
 CASES: dict[str, tuple[str, str]] = {
     CaseState.OPEN: ("已开立", "open"),
     CaseState.GATHERED: ("材料齐备", "gathered"),
+    CaseState.ACCEPTED: ("已受理，部门办理中", "accepted, departments at work"),
+    CaseState.DECIDED: ("部门已作决定", "decided"),
     CaseState.SCORED: ("已评分", "scored"),
     CaseState.CLOSED: ("已办结", "closed"),
+}
+
+CASE_OUTCOMES: dict[str, Word] = {
+    CaseOutcome.PASSED: Word("各部门都已通过", "Passed by every department", "check", "ok"),
+    CaseOutcome.REJECTED: Word("不予通过", "Rejected", "cross", "bad"),
+    CaseOutcome.WITHDRAWN: Word("申请人已撤回", "Withdrawn", "minus", "mute"),
+}
+
+STEP_STATES: dict[str, Word] = {
+    StepState.RUNNING: Word("正在办理", "In hand", "clock", "info"),
+    StepState.PAUSED: Word("等您补正", "Waits for you to mend", "pause", "warn"),
+    "passed": Word("通过", "Passed", "check", "ok"),
+    "rejected": Word("不通过", "Rejected", "cross", "bad"),
+}
+
+FINDINGS: dict[str, Word] = {
+    "verified": Word("平台已核验，不用带", "Verified, need not be brought", "check", "ok"),
+    "uploaded": Word("已收下", "Taken", "check", "ok"),
+    "waits": Word("已上传，等工作人员看", "Uploaded, waits to be read", "clock", "info"),
+    "mend": Word("要补", "To be mended", "info", "warn"),
+    "refused": Word("不能用", "Cannot be used", "cross", "bad"),
+    "missing": Word("还缺", "Missing", "paper", "warn"),
+    "not_needed": Word("没有也可以", "Not needed", "minus", "mute"),
+}
+
+PREVIEW: dict[bool | None, Word] = {
+    True: Word("预审：可以通过受理", "Pre-review: it can be accepted", "check", "ok"),
+    False: Word("预审：按现在的情况不能通过", "Pre-review: as it stands it cannot pass", "cross", "bad"),
+    None: Word("预审：还有内容不清楚", "Pre-review: something is still open", "dots", "warn"),
+}
+
+OBJECTIONS: dict[str, Word] = {
+    ObjectionState.OPEN: Word("等待答复", "Waits for an answer", "clock", "warn"),
+    ObjectionState.SUPERSEDED: Word("已更正", "Corrected", "check", "ok"),
+    ObjectionState.REVOKED: Word("已撤销", "Revoked", "check", "ok"),
+    ObjectionState.EXPLAINED: Word("没有错，已说明", "Right as it is, explained", "info", "info"),
+    ObjectionState.UPHELD: Word("投诉成立", "Complaint upheld", "check", "ok"),
 }
 
 RANKINGS: dict[str, Word] = {

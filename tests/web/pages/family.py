@@ -191,6 +191,7 @@ async def make_family(world: World, folder: Path, *, all_papers: bool = False) -
         OfficerRow(6, "dg-si", "stranger", "吴外", frozenset({"clerk"})),
         OfficerRow(7, "dg-edu", "decider", "郑批", frozenset({"decider"})),
         OfficerRow(8, "dg-si", "si-decider", "冯批", frozenset({"decider"})),
+        OfficerRow(9, "dg-degree", "degree-complaints", "褚诉", frozenset({"complaint_handler"})),
         OfficerRow(9, "dg-audit", "complaints", "郑诉", frozenset({"complaint_handler"})),
     ]
     async with hub.tx(SYSTEM) as tx:
