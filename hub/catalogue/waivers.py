@@ -75,8 +75,8 @@ def counts(found: Mapping[str, Waiver]) -> dict[str, dict[str, int]]:
     """How many waivers are in each state, by kind; `effective` counts those that spare somebody something now."""
     told: dict[str, dict[str, int]] = {}
     for one in found.values():
-        row = told.setdefault(one.kind, dict.fromkeys([*WaiverState, "effective"], 0))
-        row[one.state] += 1
+        row = told.setdefault(one.kind, dict.fromkeys([*map(str, WaiverState), "effective"], 0))
+        row[str(one.state)] += 1
         row["effective"] += one.effective
     return told
 

@@ -7,10 +7,11 @@ import typer
 
 from hub.actor import SYSTEM, Actor, ActorKind
 from hub.catalogue.catalogue import load_catalogue
-from hub.catalogue.drafts import draft_item, publish, review
+from hub.catalogue.drafts import draft_item, draft_waiver, publish, review
 from hub.catalogue.items import CLASSES, LEVELS, ServiceItem, parse
 from hub.catalogue.lint import Report, lint
 from hub.catalogue.materials import register
+from hub.catalogue.model import WaiverState
 from hub.catalogue.publish import digest_of, publish_items, published_hashes
 from hub.catalogue.table import RowError, documents, read_lines
 from hub.cli.officer import named
@@ -132,6 +133,34 @@ def diff(file: File = None, json_out: Json = False) -> None:
     tell({**told, "errors": _told(errors)}, lines, as_json=json_out)
     if errors or told["changed"]:
         raise typer.Exit(FAILED)
+
+
+@app.command(help="改变一项免提交的状态（两人）。 Move a waiver to its next state; it takes two officers.")
+def waiver(
+    material: Annotated[str, typer.Argument(help="材料代号，如 marriage。 Code of the material.")],
+    state: Annotated[WaiverState, typer.Argument(help="新的状态。 The new state.")],
+    made_by: Annotated[str, typer.Option(help="起草人 部门/登录名。 Officer who drafts, DEPARTMENT/LOGIN.")],
+    approved_by: Annotated[str, typer.Option(help="复核人（另一人）。 Another officer, who reviews.")],
+    reason: Annotated[str, typer.Option(help="理由，记入历史。 Why, kept in its history.")],
+    check_days: Annotated[
+        int | None, typer.Option(help="告知承诺在几天内核查。 A promise is checked within so many days.")
+    ] = None,
+    json_out: Json = False,
+) -> None:
+    """Both belong to the office that issues the paper, or are administrators. In force needs a legal basis."""
+
+    async def work(hub: Hub) -> None:
+        async with hub.tx(SYSTEM) as tx:
+            tx.actor = await _acting(tx, made_by)
+            draft = await draft_waiver(
+                tx, material=material, state=state, reason=reason, check_days=check_days
+            )
+            tx.actor = await _acting(tx, approved_by)
+            await review(tx, public_id=draft.public_id)
+            await publish(tx, public_id=draft.public_id)
+
+    run(work)
+    tell({"material": material, "state": state}, [f"{material}: {state}"], as_json=json_out)
 
 
 def _read(file: Path | None) -> tuple[list[ServiceItem], list[RowError]]:

@@ -80,3 +80,26 @@ reliance_notices = sa.Table(
     sa.Column("seen_by", sa.String(96)),
     sa.Index("ix_reliance_notices_department", "department", "told_at"),
 )
+
+step_ratings = sa.Table(
+    "step_ratings",
+    metadata,
+    # 好差评: one for each finished step. Words and reply are sealed for the applicant.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("public_id", sa.String(43), nullable=False, unique=True),
+    sa.Column("step_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("case_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("department", sa.String(32), nullable=False),
+    sa.Column("step", sa.String(48), nullable=False),
+    sa.Column("subject_id", sa.Uuid, nullable=False),
+    sa.Column("score", sa.SmallInteger, nullable=False),
+    sa.Column("sealed_words", sa.LargeBinary, nullable=False),
+    sa.Column("rated_at", Instant, nullable=False),
+    sa.Column("owes_reply", sa.Boolean, nullable=False),
+    sa.Column("due_on", sa.Date, comment="null: no reply is owed, or that year's calendar is not published yet"),
+    sa.Column("sealed_reply", sa.LargeBinary),
+    sa.Column("replied_at", Instant),
+    sa.Column("replied_by", sa.String(96)),
+    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
+    sa.Index("ix_step_ratings_department", "department", "rated_at"),
+)

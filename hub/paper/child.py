@@ -29,6 +29,7 @@ from hub.errors import HubError, Internal, Unavailable, Unprocessable
 
 JOBS = {
     "render": "hub.paper.render",
+    "form": "hub.paper.form",
     "inspect": "hub.paper.read",
     "qr": "hub.paper.qr",
     "seal": "hub.paper.seal",

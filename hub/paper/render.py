@@ -61,7 +61,7 @@ def face_sync(face: Face) -> bytes:
         draw(page, sheet, face)  # 2.
         _describe(document, face)
         _attach(document, face)  # 3.
-        _repair_to_unicode(document)  # 4.
+        repair_to_unicode(document)  # 4.
         data = _save(document, face.issued_on)  # 5.
         _read_back(data, sheet.drawn)  # 6.
     return data
@@ -100,8 +100,8 @@ def _attach(document: Any, face: Face) -> None:
     document.xref_set_key(root, "AF", f"[{spec} 0 R]")
 
 
-def _repair_to_unicode(document: Any) -> None:
-    """MuPDF writes `<0003> <2cb4e>`; ISO 32000-2 9.10.3 wants UTF-16BE, here `<d872df4e>`."""
+def repair_to_unicode(document: Any) -> None:
+    """MuPDF writes `<0003> <2cb4e>` for characters beyond the BMP; ISO 32000-2 9.10.3 wants UTF-16BE: `<d872df4e>`."""
     for xref in range(1, document.xref_length()):
         if document.xref_is_stream(xref) and b"beginbf" in (stream := document.xref_stream(xref)):
             repaired = re.sub(rb"<([0-9a-fA-F]{5,6})>", _surrogates, stream)

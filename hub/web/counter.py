@@ -24,7 +24,7 @@ from hub.consent.office import load_rules, rule_for
 from hub.errors import Conflict, HubError
 from hub.formats.identifiers import normal_id
 from hub.registry import subjects
-from hub.registry.model import SubjectKind
+from hub.registry.model import SubjectKind, may
 from hub.verification.model import Verdict
 from hub.web.keep import keep, kept
 from hub.web.pages.render import render
@@ -147,7 +147,7 @@ async def _counter(visit: Visit, errors: list[tuple[str, str, str]], given: dict
     ]
     return render(
         visit, "counter.html", status=422 if errors else 200, errors=errors, given=given, items=items,
-        cases=newest, all_items=visit.hub.items,
+        cases=newest, may_open=may(visit.actor.roles, "cases.open"), all_items=visit.hub.items,
     )  # fmt: skip
 
 

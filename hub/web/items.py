@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from hub.cases.uploads import filed
 from hub.catalogue.catalogue import listed
 from hub.catalogue.items import CLASSES, LEVELS, ServiceItem
 from hub.catalogue.materials import offices as known_offices
@@ -59,7 +60,7 @@ async def items_page(visit: Annotated[Visit, Depends(visit_of)]) -> Response:
     plans: Mapping[str, ItemPlan] = {}
     if visit.signed_in and visit.actor.subject_id is not None:
         async with visit.hub.view(visit.actor) as view:
-            known = await facts(view, person=visit.subject_id, types=visit.hub.types)
+            known = await _facts(view, visit, Party("me", ""))
         mine = [one.code for one in shown if one.complete and one.subject == "natural"]
         plans = plan_all(visit.hub.items, known, mine)
     return render(
@@ -94,11 +95,16 @@ async def item_page(code: str, visit: Annotated[Visit, Depends(visit_of)]) -> Re
 @router.get("/items/{code}/plan")
 async def plan_document(code: str, visit: Annotated[Visit, Depends(citizen)]) -> Response:
     """The plan as JSON, for the person who is signed in and nobody else (`?for=` as on the page)."""
-    item = _item(visit, code)
     async with visit.hub.view(visit.actor) as view:
-        party = _chosen(await _parties(view, visit, item), visit.request.query_params.get("for", ""))
-        plan = plan_item(item, await _facts(view, visit, party))
+        plan, _ = await planned_for(view, visit, code)
     return json_answer(dumps(as_json(plan)))
+
+
+async def planned_for(view: View, visit: Visit, code: str) -> tuple[ItemPlan, Party]:
+    """The plan of an item for the party that the address names (`?for=`), by default the first."""
+    item = _item(visit, code)
+    party = _chosen(await _parties(view, visit, item), visit.request.query_params.get("for", ""))
+    return plan_item(item, await _facts(view, visit, party)), party
 
 
 def as_json(plan: ItemPlan) -> dict[str, Any]:
@@ -139,9 +145,11 @@ def _option(planned: Planned) -> dict[str, Any]:
 
 
 async def _facts(view: View, visit: Visit, party: Party) -> Facts:
+    people = [one for one in (visit.subject_id, party.child, party.company) if one is not None]
     return await facts(
-        view, person=visit.subject_id, types=visit.hub.types, child=party.child, company=party.company
-    )
+        view, person=visit.subject_id, types=visit.hub.types, child=party.child, company=party.company,
+        filed=await filed(view, people),
+    )  # fmt: skip
 
 
 async def _parties(view: View, visit: Visit, item: ServiceItem) -> list[Party]:

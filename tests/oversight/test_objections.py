@@ -38,7 +38,9 @@ async def relied_on(world: World) -> Applicant:
 
 async def objected(world: World, one: Applicant, words: str = "少算了五年") -> objections.Objection:
     async with world.tx(await world.citizen(one.person)) as tx:
-        return await objections.object_to_certificate(tx, certificate=one.certificates["employment"], words=words)
+        return await objections.object_to_certificate(
+            tx, certificate=one.certificates["employment"], words=words
+        )
 
 
 async def superseded(world: World, one: Applicant) -> str:
@@ -54,15 +56,23 @@ async def superseded(world: World, one: Applicant) -> str:
     return made.certificate
 
 
-async def answered(world: World, found: objections.Objection, outcome: ObjectionState, *, by: object = HANDLER, **more):
+async def answered(
+    world: World, found: objections.Objection, outcome: ObjectionState, *, by: object = HANDLER, **more
+):
     async with world.tx(by) as tx:
-        return await objections.answer(tx, public_id=found.public_id, outcome=outcome, words="已按缴费记录更正", **more)
+        return await objections.answer(
+            tx, public_id=found.public_id, outcome=outcome, words="已按缴费记录更正", **more
+        )
 
 
 async def test_a_wrong_record_is_superseded_and_whoever_relied_is_told(world: World) -> None:
     one = await relied_on(world)
     found = await objected(world, one)
-    assert (found.department, found.state, found.due_on) == ("dg-hrss", ObjectionState.OPEN, date(2026, 12, 14))
+    assert (found.department, found.state, found.due_on) == (
+        "dg-hrss",
+        ObjectionState.OPEN,
+        date(2026, 12, 14),
+    )
     async with world.view(HANDLER) as view:
         assert [o.words for o in await objections.queue_of(view, department="dg-hrss")] == ["少算了五年"]
         assert await objections.standing_of(view) == {"dg-hrss": (1, 0)}
@@ -76,7 +86,11 @@ async def test_a_wrong_record_is_superseded_and_whoever_relied_is_told(world: Wo
 
     new = await superseded(world, one)
     closed = await answered(world, found, ObjectionState.SUPERSEDED, new_certificate=new)
-    assert (closed.state, closed.new_certificate, closed.answer) == (ObjectionState.SUPERSEDED, new, "已按缴费记录更正")
+    assert (closed.state, closed.new_certificate, closed.answer) == (
+        ObjectionState.SUPERSEDED,
+        new,
+        "已按缴费记录更正",
+    )
     with pytest.raises(Conflict):
         await answered(world, found, ObjectionState.SUPERSEDED)
     bureau = decider("dg-edu", number=2)
@@ -86,11 +100,19 @@ async def test_a_wrong_record_is_superseded_and_whoever_relied_is_told(world: Wo
             ("superseded", new, [one.case.public_id])
         ]
         case = await case_by_public_id(tx, one.case.public_id)
-        assert [flag.certificate for flag in await reliance.flags_of(tx, case=case)] == [one.certificates["employment"]]
-        assert await reliance.tell_who_relied(tx, certificate=one.certificates["employment"]) == [], "told once"
-        await reliance.clear(tx, case=case, certificate=one.certificates["employment"], conclusion="scored_anew")
+        assert [flag.certificate for flag in await reliance.flags_of(tx, case=case)] == [
+            one.certificates["employment"]
+        ]
+        assert await reliance.tell_who_relied(tx, certificate=one.certificates["employment"]) == [], (
+            "told once"
+        )
+        await reliance.clear(
+            tx, case=case, certificate=one.certificates["employment"], conclusion="scored_anew"
+        )
         with pytest.raises(Conflict):
-            await reliance.clear(tx, case=case, certificate=one.certificates["employment"], conclusion="again")
+            await reliance.clear(
+                tx, case=case, certificate=one.certificates["employment"], conclusion="again"
+            )
         assert (await reliance.flags_of(tx, case=case))[0].cleared_by == bureau.reference()
     async with world.view() as view:
         mine = await objections.of_subject(view, subject_id=one.case.applicant)
@@ -146,7 +168,9 @@ async def test_a_look_is_complained_of_and_answered_by_who_looked(world: World) 
     citizen = await world.citizen(one.person)
     async with world.view(citizen) as view:
         look = next(
-            a for a in await looks_at(view, subject_id=one.case.applicant) if a.look.outcome is Outcome.ACCEPTED
+            a
+            for a in await looks_at(view, subject_id=one.case.applicant)
+            if a.look.outcome is Outcome.ACCEPTED
         )
     async with world.tx(citizen) as tx:
         found = await objections.complain_of_access(

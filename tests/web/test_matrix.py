@@ -22,15 +22,18 @@ from world import ITEMS, TYPES
 
 from hub.access.history import of_subject
 from hub.actor import Actor, ActorKind
+from hub.cases import visits
 from hub.cases.draw import announce
+from hub.cases.model import StepState, case_steps
 from hub.cases.office import ask_office
 from hub.certificates import workorders
 from hub.consent.entrust import offer
 from hub.consent.model import consent_requests
 from hub.consent.model import grants as grants_table
 from hub.consent.office import load_rules
-from hub.ids import public_token
+from hub.ids import public_token, uuid7
 from hub.oversight.objections import complain_of_access
+from hub.oversight.ratings import rate
 from hub.registry import officers
 from hub.registry.roster import OfficerRow
 from hub.verification.model import Ask
@@ -142,11 +145,27 @@ async def city(sqlite_database: str, clock: FixedClock, tmp_path: Path) -> City:
     clerk = Actor(ActorKind.OFFICER, department="dg-edu", officer_id=known["o0"], roles=frozenset({"clerk"}))
     async with world.tx(clerk) as tx:
         look = await ask_office(tx, case_id=case.public_id, rule=load_rules()["441900-edu-points-recheck"])
+        first = tx.now + timedelta(days=1)
+        await visits.open_slots(
+            tx, place_zh="一号窗", place_en="Window 1", first=first, number=1, minutes=30, capacity=2
+        )
+        slot = (await visits.free_slots(tx, department="dg-edu"))[0]
+    async with world.tx(await world.citizen(wang)) as tx:
+        visit = await visits.book(tx, slot=slot.public_id, item=item)
+    async with world.tx() as tx:
+        done = {"state": StepState.DECIDED, "started_at": tx.now, "decided_at": tx.now, "passed": True}
+        step = {"id": uuid7(), "case_id": case.id, "code": "audit", "department": "dg-audit", "days": 5}
+        await tx.insert(case_steps, step | done | {"days_unconfirmed": False, "calendar": "test"})
+    async with world.tx(await world.citizen(wang)) as tx:
+        rating = await rate(tx, case=case, step="audit", score=1, words="慢")
     async with world.tx(await world.citizen(wang)) as tx:
         objection = await complain_of_access(tx, subject_id=tx.actor.subject_id, access=access, words="不该看")
     things = {
+        "type": "degree",
+        "rating": rating.public_id,
         "look": look.public_id,
         "objection": objection.public_id,
+        "visit": visit.public_id,
         "ranking": ranking.public_id,
         "item": case.item_code,
         "entrustment": entrusted.public_id,

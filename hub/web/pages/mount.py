@@ -18,13 +18,16 @@ from hub.web import (
     accesses,
     admin,
     apply,
+    appointments,
     auditor,
+    board,
     casework,
     counter,
     desk,
     developers,
     disputes,
     entrust,
+    forms,
     items,
     login,
     mycase,
@@ -32,6 +35,7 @@ from hub.web import (
     office,
     officer,
     rankings,
+    ratings,
     requests,
     verify,
     wallet,
@@ -51,6 +55,7 @@ Message = MutableMapping[str, Any]
 DOORS = (
     login, wallet, apply, items, requests, entrust, accesses, disputes, verify, counter, desk, rankings, office,
     officer, auditor, admin, developers, mycase, casework, objections,
+    forms, appointments, board, ratings,
 )  # fmt: skip
 
 HEADERS = {

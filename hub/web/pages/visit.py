@@ -52,6 +52,7 @@ _OFFICER_MENU = (
     ("counter.verify", "/office", "依职能查验", "Office power"),
     ("complaints.handle", "/complaints", "异议投诉", "Complaints"),
     ("complaints.handle", "/disputes", "监护争议", "Disputes"),
+    ("complaints.handle", "/replies", "差评答复", "Replies"),
     ("accesses.search", "/auditor", "审计查询", "Audit"),
     ("system.operate", "/admin", "平台运行", "System"),
 )

@@ -1,0 +1,78 @@
+"""The public board: how the offices do, month by month, for everybody; the same as CSV and JSON."""
+
+import csv
+import io
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hub.actor import PUBLIC
+from hub.catalogue.model import WaiverState
+from hub.oversight.board import Month, board, months, published
+from hub.web.answer import dumps, json_answer
+from hub.web.deps import hub_of
+from hub.web.pages.render import render
+from hub.web.pages.visit import Visit, visit_of
+
+router = APIRouter(include_in_schema=False)
+
+COLUMNS = (
+    "month", "department", "name", "materials_saved", "steps_decided", "days_median", "days_p90", "in_time_percent",
+    "uptime_permille", "ratings", "satisfied_percent", "objections_open", "objections_overdue",
+)  # fmt: skip
+SOON = {"Cache-Control": "public, max-age=300"}
+
+
+@router.get("/board")
+async def board_page(visit: Annotated[Visit, Depends(visit_of)]) -> Response:
+    """The newest published board, the one that `?month=` names, or (`?month=now`) this month so far."""
+    wanted = visit.request.query_params.get("month", "")
+    async with visit.hub.view(PUBLIC) as view:
+        every = await months(view)
+        running = str(Month.of(view.now))
+        if wanted == "now" or (not wanted and not every):
+            document, leaf = await board(view, Month.of(view.now)), None
+        else:
+            document, leaf = await _named(view, wanted)
+    rows = [row for row in document["departments"] if any(row[name] for name in COLUMNS[3:])]
+    most = max((row["days_p90"] or 0 for row in rows), default=0)
+    return render(
+        visit, "board.html", document=document, rows=rows, leaf=leaf.hex() if leaf else None, months=every,
+        running=running, most=most, states=list(WaiverState),
+    )  # fmt: skip
+
+
+@router.get("/board.json")
+async def board_json(request: Request) -> Response:
+    """A published board exactly as its leaf names it (SHA-256 over its canonical JSON)."""
+    async with hub_of(request).view(PUBLIC) as view:
+        document, leaf = await _named(view, request.query_params.get("month", ""))
+    return json_answer(dumps({"board": document, "leaf_hash": leaf.hex()}), headers=SOON)
+
+
+@router.get("/board.csv")
+async def board_csv(request: Request) -> Response:
+    """The departments of a published board, one a line; an empty cell is too few to be told."""
+    async with hub_of(request).view(PUBLIC) as view:
+        document, _ = await _named(view, request.query_params.get("month", ""))
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
+    for row in document["departments"]:
+        cells = {**row, "month": document["month"], "name": _plain(row["name"]["zh-CN"])}
+        writer.writerow(["" if cells[name] is None else cells[name] for name in COLUMNS])
+    return Response("\ufeff" + out.getvalue(), media_type="text/csv; charset=utf-8", headers=SOON)
+
+
+async def _named(view: Any, wanted: str) -> tuple[dict[str, Any], bytes]:
+    found = await published(view, Month.parse(wanted) if wanted else None)
+    if found is None:
+        return await board(view, Month.of(view.now)), b""
+    return found
+
+
+def _plain(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in "=+-@\t\r" else text
