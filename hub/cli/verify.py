@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from hub.cli.output import FAILED, PARTLY, Json, tell
-from hub.errors import Unprocessable
+from hub.errors import HubError, Unprocessable
+from hub.formats import jws
 from hub.formats.note import parse_vkey
+from hub.formats.webauthn import MAX_BYTES, Approval, check_approval
 from hub.paper.handed import MAX_PDF, inspect_in_child
 from hub.verification.offline import Offline, check
 
@@ -26,8 +28,8 @@ def verify(
         Path, typer.Argument(help="证照文件：PDF 证面或 SD-JWT 文本。 A PDF face or the SD-JWT text.")
     ],
     bundle: Annotated[
-        Path, typer.Option(help="信任包（/v1/trust-bundle 的下载）。 A downloaded trust bundle.")
-    ],
+        Path | None, typer.Option(help="信任包（/v1/trust-bundle 的下载）。 A downloaded trust bundle.")
+    ] = None,
     log_key: Annotated[
         str, typer.Option(help="您保存的日志公钥。 The ledger key that you pinned, from an auditor.")
     ] = "",
@@ -36,7 +38,15 @@ def verify(
     ] = None,
     json_out: Json = False,
 ) -> None:
-    """Exit code 0: every check holds. 1: one does not. 3: something could not be checked, which is not a yes."""
+    """Exit code 0: every check holds. 1: one does not. 3: something could not be checked, which is not a yes.
+
+    A JSON file is the evidence of an approval by passkey; it needs no bundle.
+    """
+    if file.read_bytes()[:1] == b"{":
+        _approval(file, as_json=json_out)
+        return
+    if bundle is None:
+        raise ValueError("--bundle: 核验证照需要信任包。 A certificate is checked against a trust bundle.")
     found = check(
         _token(file),
         bundle=bundle.read_text(encoding="ascii"),
@@ -56,6 +66,22 @@ def verify(
         raise typer.Exit(FAILED)
     if not found.ok:
         raise typer.Exit(PARTLY)
+
+
+def _approval(file: Path, *, as_json: bool) -> None:
+    """Check the evidence that a passkey approved a request; whose key it is stands in the ledger."""
+    try:
+        raw = jws.loads(file.read_bytes()[:MAX_BYTES], max_bytes=MAX_BYTES)
+        said = check_approval(Approval.from_json(raw))
+    except HubError as fault:
+        tell({"ok": False, "code": fault.code}, [f"✗ {fault.zh} / {fault.en}"], as_json=as_json)
+        raise typer.Exit(FAILED) from fault
+    details = said["authorization_details"]
+    office = said["department"]
+    lines = [f"✓ 通行密钥签署了对 {office} 的同意。 A passkey signed this approval for {office}."]
+    lines += [f"  {one['item_code']} · {', '.join(one['datatypes'])} · {one['max_uses']}×" for one in details]
+    told = {"ok": True, "request": said["request"], "department": office, "details": details}
+    tell(told, lines, as_json=as_json)
 
 
 def _summary(found: Offline) -> str:

@@ -10,10 +10,13 @@ import sqlalchemy as sa
 from hub.catalogue.items import ClaimPath, ServiceItem
 from hub.clock import from_seconds, seconds
 from hub.consent.approver import Proof, prove
+from hub.consent.evidence import demands_passkey, keep_approval
 from hub.consent.model import Basis, Grant, GrantState, RequestState, consent_requests, grants
 from hub.consent.withdraw import from_row
-from hub.errors import Conflict, Gone, NotFound, Unprocessable
+from hub.errors import Conflict, Forbidden, Gone, Malformed, NotFound, Unprocessable
+from hub.formats import jws
 from hub.formats.authorization import Detail
+from hub.formats.webauthn import MAX_BYTES, Approval
 from hub.ids import bucket_of, public_token, uuid7
 from hub.ledger.append import commit_event
 from hub.registry.types import CertificateType
@@ -21,6 +24,7 @@ from hub.store.model import public_ids
 from hub.store.tx import Tx, View
 
 ASSURANCE_LOGIN = "login"
+ASSURANCE_PASSKEY = "passkey"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +101,21 @@ async def approve(
     chosen: Sequence[Mapping[str, Iterable[ClaimPath]]] | None,
     items: Mapping[str, ServiceItem],
     types: Mapping[str, CertificateType],
+    approval: Approval | None = None,
 ) -> list[Grant]:
     """Agree: one Grant per detail and its leaf, all in this commit; a token can only be signed afterwards.
 
     `chosen` holds, per detail, the ticked fields by type; None ticks the required ones only. 1. the request is
     the actor's, pending and in time (one guarded update decides between two clicks); 2. what is granted is
     never wider than what was asked, and holds every required field; 3. whoever decides for another is proved anew.
+    4. with `approval`, a passkey signed exactly this; without, the item must not demand it.
     """
     request = _request(await _row(tx, public_id), items, types)
     await _decide(tx, public_id, RequestState.APPROVED)  # 1
+    assurance = await _assure(tx, request, chosen, approval)  # 4
     made = []
     for position, part in enumerate(request.parts):
-        ticked = None if chosen is None else chosen[position] if position < len(chosen) else {}
-        detail = _narrow(part, ticked)  # 2
+        detail = _narrow(part, _ticked(chosen, position))  # 2
         if detail is None:  # of this person nothing was ticked: no grant
             continue
         proof = await prove(  # 3
@@ -122,7 +128,7 @@ async def approve(
         )
         if proof.ends_at is not None:  # what somebody gave for another ends with their power, whatever was asked
             detail = replace(detail, valid_until=min(detail.valid_until, proof.ends_at))
-        made.append(await _grant(tx, request, part, detail, position, proof))
+        made.append(await _grant(tx, request, part, detail, position, proof, assurance))
     if not made:
         raise Unprocessable(
             "consent.nothing_ticked",
@@ -132,6 +138,50 @@ async def approve(
             next_en="Tick what you are willing to show, or choose refuse.",
         )
     return made
+
+
+def narrowed(
+    request: ConsentRequest, chosen: Sequence[Mapping[str, Iterable[ClaimPath]]] | None
+) -> list[Detail]:
+    """What would be granted: the details with what was ticked, in order, without those of which nothing is left."""
+    found = [_narrow(part, _ticked(chosen, position)) for position, part in enumerate(request.parts)]
+    return [detail for detail in found if detail is not None]
+
+
+def _ticked(
+    chosen: Sequence[Mapping[str, Iterable[ClaimPath]]] | None, position: int
+) -> Mapping[str, Iterable[ClaimPath]] | None:
+    return None if chosen is None else chosen[position] if position < len(chosen) else {}
+
+
+async def _assure(
+    tx: Tx,
+    request: ConsentRequest,
+    chosen: Sequence[Mapping[str, Iterable[ClaimPath]]] | None,
+    approval: Approval | None,
+) -> str:
+    """How sure it is that the citizen approved: by a passkey over exactly these details, kept, or by a sign-in."""
+    if approval is None:
+        if demands_passkey(request.item.code):
+            raise Forbidden(
+                "consent.passkey_needed",
+                "办理这件事，同意须用通行密钥确认。",
+                "For this matter consent must be confirmed with a passkey.",
+                next_zh="请先在“通行密钥”页面添加一个，或带原件到窗口办理。",
+                next_en="Add one on the page “Passkeys”, or bring the originals to the counter.",
+            )
+        return ASSURANCE_LOGIN
+    said = jws.loads(approval.signed, max_bytes=MAX_BYTES)
+    details = [detail.to_json() for detail in narrowed(request, chosen)]
+    same = (said["request"], said["department"]) == (request.public_id, request.department)
+    if not same or said["authorization_details"] != details:
+        raise Malformed(
+            "approval.other_request",
+            "通行密钥签的不是这个请求。",
+            "The passkey signed another request.",
+        )
+    await keep_approval(tx, request=request.id, approval=approval)
+    return ASSURANCE_PASSKEY
 
 
 async def refuse(tx: Tx, *, public_id: str) -> None:
@@ -273,7 +323,8 @@ def _narrow(part: Part, ticked: Mapping[str, Iterable[ClaimPath]] | None) -> Det
 
 
 async def _grant(
-    tx: Tx, request: ConsentRequest, part: Part, detail: Detail, position: int, proof: Proof
+    tx: Tx, request: ConsentRequest, part: Part, detail: Detail, position: int, proof: Proof,
+    assurance: str,
 ) -> Grant:
     values = {
         "bucket": bucket_of(part.holder),
@@ -287,7 +338,7 @@ async def _grant(
         "basis_evidence": proof.evidence,
         "evidence_bucket": proof.row.bucket if proof.row else None,
         "evidence_id": proof.row.id if proof.row else None,
-        "assurance": ASSURANCE_LOGIN,
+        "assurance": assurance,
         "department": request.department,
         "item_code": request.item.code,
         "case_id": request.case_id,
@@ -319,7 +370,7 @@ async def _grant(
             "grant": values["public_id"],
             "grant_seq": 1,
             "basis": str(part.basis),
-            "assurance": ASSURANCE_LOGIN,
+            "assurance": assurance,
             "detail": detail.to_json(),
             "department": request.department,
             "at": seconds(tx.now),

@@ -257,3 +257,41 @@ alarms = sa.Table(
     sa.Column("at", Instant, nullable=False, index=True),
     sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
 )
+
+passkeys = sa.Table(
+    "passkeys",
+    metadata,
+    sa.Column("credential_id", sa.String(400), primary_key=True),
+    sa.Column("public_id", sa.String(43), nullable=False, unique=True),
+    sa.Column("subject_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("public_key", sa.LargeBinary, nullable=False, comment="COSE; bound to the person in the ledger"),
+    sa.Column("sign_count", sa.BigInteger, nullable=False),
+    sa.Column("label", sa.String(40), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("last_used_at", Instant),
+    sa.Column("removed_at", Instant),
+)
+
+passkey_challenges = sa.Table(
+    "passkey_challenges",
+    metadata,
+    # A ceremony between two pages: what the authenticator was asked to sign, and what had been ticked. Spent once.
+    sa.Column("ticket", sa.String(43), primary_key=True),
+    sa.Column("subject_id", sa.Uuid, nullable=False),
+    sa.Column("challenge", sa.LargeBinary, nullable=False),
+    sa.Column("request", sa.String(43)),
+    sa.Column("signed", sa.Text, comment="the canonical request; no personal values"),
+    sa.Column("ticked", Json),
+    sa.Column("expires_at", Instant, nullable=False, index=True),
+    sa.Column("used_at", Instant),
+)
+
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    # The evidence that a passkey approved a request, sealed for whoever approved it.
+    sa.Column("request_id", sa.Uuid, sa.ForeignKey("consent_requests.id"), primary_key=True),
+    sa.Column("approver", sa.Uuid, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+)

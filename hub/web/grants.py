@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.clock import seconds
+from hub.consent.evidence import approval_of
 from hub.consent.manage import give_up, grants_of_request, stands
 from hub.web.answer import dumps, json_answer
 from hub.web.caller import Caller, department_caller
@@ -30,7 +31,8 @@ async def giving_up(request: Request) -> Caller:
 
 @router.get("/v1/grants/{grant_id}")
 async def query(grant_id: str, request: Request, caller: Annotated[Caller, Depends(querying)]) -> Response:
-    """How the grants of one request stand now: those that could be used, then each with its uses.
+    """How the grants of one request stand now: those that could be used, then each with its uses; and the evidence that
+    a passkey approved them (`yimen verify` checks it offline), or null where a sign-in did.
 
     404 alike for an unknown one and another department's.
     """
@@ -39,6 +41,7 @@ async def query(grant_id: str, request: Request, caller: Annotated[Caller, Depen
         await caller.enter(tx)
         found = await grants_of_request(tx, grant_id=grant_id)
         standing = [grant for grant in found if stands(grant, tx)]
+        approval = await approval_of(tx, request=grant_id)
     answer: dict[str, Any] = {
         "grant_id": grant_id,
         "scopes": [{"scope": "verify"}] if standing else [],
@@ -54,6 +57,8 @@ async def query(grant_id: str, request: Request, caller: Annotated[Caller, Depen
             }
             for grant in found
         ],
+        "assurance": "passkey" if approval else "login",
+        "approval": approval,
     }
     return json_answer(dumps(answer))
 

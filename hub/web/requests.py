@@ -9,14 +9,17 @@ from starlette.responses import RedirectResponse, Response
 from hub.catalogue.items import ClaimPath
 from hub.certificates.find import of_holder
 from hub.clock import from_seconds
-from hub.consent import approve
+from hub.consent import approve, passkeys
 from hub.consent.approve import ConsentRequest
 from hub.consent.entrust import principals_of
+from hub.consent.evidence import demands_passkey
 from hub.consent.licence import companies_of
 from hub.consent.model import Basis, RequestState
 from hub.consent.redirect import answer, return_address
 from hub.consent.represent import record_refusal
-from hub.errors import Forbidden, Malformed
+from hub.errors import Forbidden, HubError, Malformed
+from hub.formats.webauthn import request_text
+from hub.ids import public_token
 from hub.web.entrust import name_of
 from hub.web.pages.render import render
 from hub.web.pages.visit import Visit, citizen, posted, text
@@ -69,9 +72,11 @@ async def decide(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> R
     form = await posted(visit)
     decision, hub = text(form, "decision"), visit.hub
     ticked = {value for name in ("field", "all") for value in form.texts.get(name, [])}
+    if decision == "agree" and (page := await _sign_page(visit, public_id, ticked)):
+        return page
     try:
         async with hub.tx(visit.actor) as tx:
-            if decision == "agree":
+            if decision in ("agree", "login"):
                 asked = await approve.show(tx, public_id=public_id, items=hub.items, types=hub.types)
                 chosen = _chosen(asked, ticked)
                 await approve.approve(tx, public_id=public_id, chosen=chosen, items=hub.items, types=hub.types)
@@ -91,6 +96,62 @@ async def decide(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> R
 def _origin(back: str | None) -> str:
     """Scheme and host of the website that the browser came from and goes back to; empty for other requests."""
     return "" if back is None else "{0.scheme}://{0.netloc}".format(urlsplit(back))
+
+
+@router.post("/requests/{public_id}/sign")
+async def sign(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> Response:
+    """Agree with the passkey's signature over exactly what was shown."""
+    form = await posted(visit)
+    hub, origin = visit.hub, visit.hub.settings.public_url
+    try:
+        async with hub.tx(visit.actor) as tx:
+            signed = await passkeys.finish_signing(
+                tx, ticket=text(form, "ticket", limit=64), credential=text(form, "credential", limit=32_000),
+                origin=origin,
+            )  # fmt: skip
+            if signed.request != public_id:
+                raise _another()
+            asked = await approve.show(tx, public_id=public_id, items=hub.items, types=hub.types)
+            await approve.approve(
+                tx, public_id=public_id, chosen=_chosen(asked, set(signed.ticked)), items=hub.items, types=hub.types,
+                approval=signed.approval,
+            )  # fmt: skip
+            back = await answer(tx, public_id=public_id, issuer=origin)
+    except Forbidden as refusal:
+        await _record_refusal(visit, public_id, refusal.code)
+        raise
+    return RedirectResponse(back or f"/requests/{public_id}", status_code=303)
+
+
+def _another() -> HubError:
+    return Malformed(
+        "approval.other_request", "通行密钥签的不是这个请求。", "The passkey signed another request."
+    )
+
+
+async def _sign_page(visit: Visit, public_id: str, ticked: set[str]) -> Response | None:
+    """The page on which a passkey signs what was ticked; None for somebody who has no passkey."""
+    hub, origin = visit.hub, visit.hub.settings.public_url
+    async with hub.tx(visit.actor) as tx:
+        if not await passkeys.of_person(tx):
+            return None
+        asked = await approve.show(tx, public_id=public_id, items=hub.items, types=hub.types)
+        details = [one.to_json() for one in approve.narrowed(asked, _chosen(asked, ticked))]
+        if not details or asked.state is not RequestState.PENDING:
+            return None
+        signed = request_text(
+            request=public_id, department=asked.department, details=details, nonce=public_token(), audience=origin
+        )
+        begun = await passkeys.begin_signing(
+            tx, origin=origin, request=public_id, signed=signed, ticked=sorted(ticked)
+        )
+        offices = await office_names(tx)
+        back = await return_address(tx, public_id=public_id)
+    return render(
+        visit, "sign.html", asked=asked, begun=begun,
+        codes=[code for one in details for code in one["datatypes"]], ticked=sorted(ticked), offices=offices,
+        types=hub.types, demanded=demands_passkey(asked.item.code), form_to=_origin(back),
+    )  # fmt: skip
 
 
 async def _record_refusal(visit: Visit, public_id: str, reason: str) -> None:

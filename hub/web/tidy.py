@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from hub.actor import SYSTEM
+from hub.consent import passkeys
 from hub.errors import HubError
 from hub.store import replay
 from hub.web import idempotency
@@ -18,7 +19,8 @@ log = structlog.get_logger()
 async def tidy(hub: Hub) -> int:
     """Delete expired rows once; returns how many. Safe beside any number of others who do the same."""
     async with hub.tx(SYSTEM) as tx:
-        return await replay.forget_expired(tx) + await idempotency.forget_expired(tx)
+        gone = await replay.forget_expired(tx) + await idempotency.forget_expired(tx)
+        return gone + await passkeys.forget_expired(tx)
 
 
 async def keep_tidy(hub: Hub, stop: asyncio.Event, *, every: float = EVERY_SECONDS) -> None:

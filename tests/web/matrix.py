@@ -45,6 +45,8 @@ OWNERS: dict[str, frozenset[str]] = {
     "order": frozenset({"edu", "second"}),
     "key": frozenset({"edu"}),
     "ranking": frozenset({"decider"}),
+    "type": frozenset({"edu", "degree"}),  # whose type it is the verb asks
+    "passkey": frozenset({"wang"}),
     "item": frozenset({"wang", "li"}),
     "look": frozenset({"clerk", "decider"}),
 }
@@ -87,6 +89,7 @@ ROWS: dict[str, Row] = {
         "department", "certificate", _json(event="revoke", reason="test", status_list="x.y.z")
     ),
     "PUT /v1/certificates/{certificate_id}/face": Row("department", "certificate", {"content": b"%PDF-1.7"}),
+    "PUT /v1/sources/{type_code}": Row("department", "type", _json(covers_from="1998-01-01"), alike=False),
     "GET /v1/work-orders": Row("department"),
     "GET /v1/work-orders/{order_id}/file": Row("department", "order"),
     "POST /v1/work-orders/{order_id}/done": Row("department", "order", _json(signed=1, quarantined=0)),
@@ -172,6 +175,10 @@ ROWS: dict[str, Row] = {
     "GET /requests": Row("citizen"),
     "GET /requests/{public_id}": Row("citizen", "request"),
     "POST /requests/{public_id}": Row("citizen", "request", _form(decision="refuse")),
+    "POST /requests/{public_id}/sign": Row("citizen", "request", alike=False),  # without a ticket it is nobody's
+    "GET /passkeys": Row("citizen"),
+    "POST /passkeys": Row("citizen"),
+    "POST /passkeys/{public_id}/remove": Row("citizen", "passkey"),
     "GET /accesses": Row("citizen"),
     "POST /grants/{public_id}/withdraw": Row("citizen", "grant"),
     "POST /grants/{public_id}/dispute": Row("citizen", "grant", alike=False),  # not about a child: nobody's to dispute

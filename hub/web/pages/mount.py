@@ -34,6 +34,7 @@ from hub.web import (
     objections,
     office,
     officer,
+    passkeys,
     rankings,
     ratings,
     requests,
@@ -53,9 +54,14 @@ Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 Message = MutableMapping[str, Any]
 
 DOORS = (
+<<<<<<< HEAD
     login, wallet, apply, items, requests, entrust, accesses, disputes, verify, counter, desk, rankings, office,
     officer, auditor, admin, developers, mycase, casework, objections,
     forms, appointments, board, ratings,
+=======
+    login, wallet, apply, items, requests, passkeys, entrust, accesses, disputes, verify, counter, desk, rankings,
+    office, officer, auditor, admin, developers, mycase, casework, objections,
+>>>>>>> 668e719 (consent, web, cli: consent signed by a passkey, kept as evidence, checked offline by yimen verify; items can demand it)
 )  # fmt: skip
 
 HEADERS = {

@@ -43,6 +43,7 @@ _CITIZEN_MENU = (
     ("/requests", "待我同意", "Waiting for me"),
     ("/accesses", "谁看过我的证照", "Who looked"),
     ("/entrust", "委托他人", "Entrust"),
+    ("/passkeys", "通行密钥", "Passkeys"),
 )
 _OFFICER_MENU = (
     ("counter.verify", "/counter", "综合窗口", "Counter"),
