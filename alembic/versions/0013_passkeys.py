@@ -1,7 +1,7 @@
 """passkeys
 
 Revision ID: 0013
-Revises: 0012
+Revises: 0071
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0013"
-down_revision = "0012"
+down_revision = "0071"
 
 
 def upgrade() -> None:

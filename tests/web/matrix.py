@@ -45,7 +45,6 @@ OWNERS: dict[str, frozenset[str]] = {
     "order": frozenset({"edu", "second"}),
     "key": frozenset({"edu"}),
     "ranking": frozenset({"decider"}),
-    "type": frozenset({"edu", "degree"}),  # whose type it is the verb asks
     "passkey": frozenset({"wang"}),
     "item": frozenset({"wang", "li"}),
     "look": frozenset({"clerk", "decider"}),
@@ -89,7 +88,6 @@ ROWS: dict[str, Row] = {
         "department", "certificate", _json(event="revoke", reason="test", status_list="x.y.z")
     ),
     "PUT /v1/certificates/{certificate_id}/face": Row("department", "certificate", {"content": b"%PDF-1.7"}),
-    "PUT /v1/sources/{type_code}": Row("department", "type", _json(covers_from="1998-01-01"), alike=False),
     "GET /v1/work-orders": Row("department"),
     "GET /v1/work-orders/{order_id}/file": Row("department", "order"),
     "POST /v1/work-orders/{order_id}/done": Row("department", "order", _json(signed=1, quarantined=0)),

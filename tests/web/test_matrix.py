@@ -166,7 +166,6 @@ async def city(sqlite_database: str, clock: FixedClock, tmp_path: Path) -> City:
         "type": "degree",
         "rating": rating.public_id,
         "passkey": "wangs",
-        "type": "degree",
         "look": look.public_id,
         "objection": objection.public_id,
         "visit": visit.public_id,

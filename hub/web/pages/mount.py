@@ -54,14 +54,9 @@ Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 Message = MutableMapping[str, Any]
 
 DOORS = (
-<<<<<<< HEAD
-    login, wallet, apply, items, requests, entrust, accesses, disputes, verify, counter, desk, rankings, office,
-    officer, auditor, admin, developers, mycase, casework, objections,
-    forms, appointments, board, ratings,
-=======
-    login, wallet, apply, items, requests, passkeys, entrust, accesses, disputes, verify, counter, desk, rankings,
-    office, officer, auditor, admin, developers, mycase, casework, objections,
->>>>>>> 668e719 (consent, web, cli: consent signed by a passkey, kept as evidence, checked offline by yimen verify; items can demand it)
+    login, wallet, apply, items, requests, passkeys, entrust, accesses, disputes, verify, counter, desk,
+    rankings, office, officer, auditor, admin, developers, mycase, casework, objections, forms,
+    appointments, board, ratings,
 )  # fmt: skip
 
 HEADERS = {
