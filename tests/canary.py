@@ -51,7 +51,7 @@ class Canary:
                 self.found.append(f"{where}: an id number, after {_before(data, number)!r}")
         shown = data.decode(errors="replace")
         if CHINESE.search(shown):
-            for name in self.names:
+            for name in tuple(self.names):  # a hub in a thread of the tests may search while a person is made up
                 if name in shown:
                     self.found.append(f"{where}: a name, after {_before(data, name.encode())!r}")
 
