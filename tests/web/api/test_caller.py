@@ -169,6 +169,7 @@ async def test_every_department_door_asks_who_is_there(world):
         "/v1/departments/{slug}/enrol",
         "/v1/types",
         "/v1/types/{code}",
+        "/v1/items",
         "/v1/items/{code}",
         "/v1/status-lists/{list_id}",
         "/v1/proofs/{leaf_hash}",
