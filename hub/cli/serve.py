@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,11 +68,17 @@ def serve(
         date_header=True,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
+    signal.signal(signal.SIGTERM, _leave)
     try:
         Server(config, application.state.health, drain_seconds=settings.drain_seconds).run()
     finally:
         if end is not None:
             end()
+
+
+def _leave(_number: int, _frame: object) -> None:
+    """When uvicorn has ended it sends itself the signal again: end as programs do, and tidy up on the way."""
+    raise SystemExit(0)
 
 
 def _only_one(settings: Settings) -> None:

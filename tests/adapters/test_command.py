@@ -11,7 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
-from adapters import config, quarantine, yamltree
+from adapters import config, quarantine, shell, yamltree
 from adapters.agent import Agent
 from adapters.command import CODE, PASSPHRASE, app
 from hub.errors import HubError
@@ -20,6 +20,7 @@ ENV = {PASSPHRASE: "agent-passphrase-1", "COLUMNS": "200", "NO_COLOR": "1", "TER
 
 
 def run(*arguments: str, code: int = 0) -> str:
+    shell.console.width = 200  # it took the width of whatever imported it first
     found = CliRunner().invoke(app, list(arguments), env=ENV)
     assert found.exit_code == code, (found.output, found.exception)
     assert "Traceback" not in found.output

@@ -388,7 +388,7 @@ def test_a_sync_killed_at_any_commit_or_call_ends_the_same(agent, running_hub, f
     """Every commit of the state file and every call to the hub is a place to die: before it, and after it."""
     disturbed(legacy, agent, fill)
     for run in range(80):
-        step = run if order.startswith("one") else rng.randrange(18)
+        step = run if order.startswith("one") else rng.randrange(48)
         if not dies_at(agent, step):
             break
         agent = reopened(agent, running_hub)

@@ -51,7 +51,7 @@ def test_from_nothing_to_green_by_doing_what_the_lines_say(yimen: Yimen):
 
 
 def test_keys_that_others_may_read_are_told_with_the_command_that_mends_it(started: Yimen):
-    key = next(Path("data/keys").iterdir())
+    key = next(Path("data/keys").glob("*.pem"))
     key.chmod(0o644)
     found = bad(started("doctor", "--json"))
     assert "chmod 600" in found["keys"]["do"]
