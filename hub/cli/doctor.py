@@ -169,7 +169,9 @@ async def _keys(hub: Hub) -> AsyncIterator[Line]:
             signer = hub.signer(purpose)
             yield Line(f"key.{purpose}", "ok", f"平台密钥 {purpose}", f"{signer.alg} {signer.kid[:12]}…")
         except KeyFault as fault:
-            yield Line(f"key.{purpose}", "fail", f"{purpose}：{fault.zh}", fault.en, "yimen init --help")
+            absent = fault.code == "keyring.no_active"
+            do = "yimen init --help" if absent else _for_key(fault, hub.settings)
+            yield Line(f"key.{purpose}", "fail", f"{purpose}：{fault.zh}", fault.en, do)
 
 
 # ---------------------------------------------------------------- the database
