@@ -84,10 +84,18 @@ async def together(hub: Hub, calls: Sequence[Call]) -> list[Reply | HubError]:
         await group.find_earlier()  # 3
         await group.verify()  # 4, 5
     if later:
-        rest = await together(hub, [calls[place] for place in later])
+        rest = await _afterwards(hub, [calls[place] for place in later])
         for place, answer in zip(later, rest, strict=True):
             answers[place] = answer
     return [answer for answer in answers if answer is not None]
+
+
+async def _afterwards(hub: Hub, calls: Sequence[Call]) -> list[Reply | HubError]:
+    """As `together`, for those who waited: what befalls them must not touch the answers that are durable already."""
+    try:
+        return await together(hub, calls)
+    except HubError as fault:
+        return [fault] * len(calls)
 
 
 def _apart(calls: Sequence[Call]) -> tuple[list[int], list[int]]:

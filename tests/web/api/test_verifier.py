@@ -9,6 +9,7 @@ from hub.access.model import accesses, anonymous_refusals
 from hub.certificates.model import certificate_holders
 from hub.consent.token import sign_token
 from hub.consent.withdraw import withdraw
+from hub.errors import Unavailable
 from hub.formats import jws, sdjwt
 from hub.formats.merkle import verify_inclusion
 from hub.formats.note import verify_checkpoint
@@ -16,6 +17,7 @@ from hub.formats.tlogproof import read
 from hub.ledger.head import log_key
 from hub.registry import keys
 from hub.store.model import idempotent_replies
+from hub.web import redeem
 from keys.signer import generate
 
 ASKS = {"asks": [{"type": "degree"}]}
@@ -94,6 +96,36 @@ async def test_the_same_key_gets_the_same_answer_and_takes_no_second_use(world, 
     async with world.view() as view:
         sealed = (await view.first(sa.select(idempotent_replies))).sealed
     assert first.json()["verdicts"][0]["sd_jwt"][:40].encode() not in sealed
+
+
+async def test_the_same_key_by_eight_at_once_is_one_use_and_one_answer(world, edu, wang):
+    _, grants = await world.grant(wang, ["degree"])
+    token = consent(world, edu, grants)
+    calls = [world.call(edu, "POST", "/v1/verifications", ASKS, token=token, key="v1") for _ in range(8)]
+    answers = await asyncio.gather(*calls)
+    assert {answer.content for answer in answers} == {answers[0].content}
+    assert answers[0].json()["verdicts"][0]["outcome"] == "accepted"
+    assert await count(world) == 1
+
+
+async def test_what_befalls_those_who_wait_touches_no_answer_that_is_durable(world, edu, wang, monkeypatch):
+    """Of two calls with one key in a group the second waits; when it then fails, the first keeps its answer."""
+    _, grants = await world.grant(wang, ["degree"])
+    token = consent(world, edu, grants)
+    plain, groups = redeem.together, []
+
+    async def second_fails(hub, calls):
+        groups.append(len(calls))
+        if len(groups) > 1:
+            raise Unavailable("store.try_again", "否", "no")
+        return await plain(hub, calls)
+
+    monkeypatch.setattr(redeem, "together", second_fails)
+    calls = [world.call(edu, "POST", "/v1/verifications", ASKS, token=token, key="v1") for _ in range(2)]
+    answers = await asyncio.gather(*calls)
+    assert groups == [2, 1], "both came in one group"
+    assert sorted(answer.status_code for answer in answers) == [200, 503]
+    assert await count(world) == 1
 
 
 async def test_a_kept_answer_is_gone_after_withdrawal_and_after_ten_minutes(world, edu, wang):
