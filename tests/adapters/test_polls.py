@@ -133,7 +133,7 @@ def test_adversarial_writers_hide_nothing_from_the_next_whole_pass(agent, table,
     agent.sync(whole=True)
     with table.engine.begin() as db:
         rows = db.exec_driver_sql(f"select count(*) from {table.name}.xwzs").scalar_one()
-    assert rows > 30
+    assert rows > 20, "the writers wrote while the polls went on"
     assert agent.state.count_current("degree") == rows == len(running_hub.certificates())
     assert agent.sync(whole=True).unchanged == rows
 
