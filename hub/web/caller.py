@@ -187,23 +187,24 @@ class TokenKeys:
         raise LookupError(kid)
 
 
+def _revocation() -> sa.Select[tuple[bytes]]:
+    return sa.select(replays.c.key).where(replays.c.kind == "revoked", replays.c.key == sa.bindparam("token"))
+
+
 def _spend(dialect: str) -> sa.Executable:
     """A proof is ours when nobody used it before and its token was not revoked."""
-    revoked = sa.select(replays.c.key).where(replays.c.kind == "revoked", replays.c.key == sa.bindparam("token"))
     values = sa.select(
         sa.literal("dpop"),
         sa.bindparam("proof", type_=sa.LargeBinary),
         sa.bindparam("until", type_=Instant),
-    ).where(~revoked.exists())
+    ).where(~_revocation().exists())
     made = dialect_insert(dialect)(replays).from_select(["kind", "key", "expires_at"], values)
     done: sa.Executable = made.on_conflict_do_nothing().returning(replays.c.key)
     return done
 
 
 SPEND = Statement(_spend)
-REVOKED = Statement(
-    lambda _: sa.select(replays.c.key).where(replays.c.kind == "revoked", replays.c.key == sa.bindparam("token"))
-)
+REVOKED = Statement(lambda _: _revocation())
 
 
 async def enter_all(tx: Tx, callers: Sequence[Caller]) -> list[HubError | None]:
@@ -224,7 +225,7 @@ async def enter_all(tx: Tx, callers: Sequence[Caller]) -> list[HubError | None]:
     for one, row in zip(callers, asked, strict=True):
         fault: HubError | None = None
         if row["token"] in revoked:
-            fault = _revoked()
+            fault = revoked_token()
         elif row["proof"] not in fresh:
             fault = _replayed()
         fresh.discard(row["proof"])  # the same proof a second time in this very group is a replay too
@@ -258,7 +259,8 @@ def _replayed() -> Unauthenticated:
     )
 
 
-def _revoked() -> Unauthenticated:
+def revoked_token() -> Unauthenticated:
+    """The token was good and is not any more."""
     return Unauthenticated("token.revoked", "访问令牌已被撤销。", "The access token was revoked.")
 
 
@@ -269,9 +271,7 @@ async def revoke(tx: Tx, token: AccessToken) -> None:
 
 async def is_revoked(tx: Tx, jti: str) -> bool:
     """Whether the token with this `jti` was revoked."""
-    digest = hashlib.sha256(jti.encode()).digest()
-    query = sa.select(replays.c.kind).where(replays.c.kind == "revoked", replays.c.key == digest)
-    return await tx.value(query) is not None
+    return bool(await revoked_among(tx, {jti}))
 
 
 async def revoked_among(view: View, jtis: Collection[str]) -> set[str]:

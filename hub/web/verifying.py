@@ -20,7 +20,7 @@ from hub.verification.model import Ask
 from hub.verification.verify import Redemption, verify
 from hub.web.answer import issuance_of, request_id
 from hub.web.body import Body, parse
-from hub.web.caller import Caller, access_token, revoked_among
+from hub.web.caller import Caller, access_token, revoked_among, revoked_token
 from hub.web.deps import Hub
 from hub.web.ndjson import Limits, LinesAnswer, Result
 from hub.web.problems import STATUS, document
@@ -113,9 +113,7 @@ async def _together(hub: Hub, caller: Caller, checked: Checked) -> list[Result |
         revoked = await revoked_among(tx, {one.token.jti for one in asked.values()})
         for place, one in list(asked.items()):
             if one.token.jti in revoked:
-                answers[place] = Unauthenticated(
-                    "token.revoked", "访问令牌已被撤销。", "The access token was revoked."
-                )
+                answers[place] = revoked_token()
                 del asked[place]
         for answer in answers:
             if isinstance(answer, Unauthenticated):
