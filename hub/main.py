@@ -96,7 +96,7 @@ def app(hub: Hub, *, revision: str | None = None) -> FastAPI:
 
     `revision` is what the tables must be at before requests are taken; None: whatever they are.
     """
-    from hub.web.current import keep_board, keep_current
+    from hub.web.current import keep_archives, keep_board, keep_current
     from hub.web.doors import mount  # the doors import FastAPI's whole surface: only a server needs it
     from hub.web.gauges import keep_sampling
     from hub.web.tidy import keep_tidy
@@ -107,7 +107,7 @@ def app(hub: Hub, *, revision: str | None = None) -> FastAPI:
         stop = asyncio.Event()  # the office is free for another process earlier: at SIGTERM, before the last answer
         await look_for_hold(hub.db, hub.blobs)
         work = [keep_tidy(hub, stop), keep_current(hub, stop), mind_hold(hub.db, hub.blobs, stop)]
-        work.append(keep_board(hub, stop))
+        work += [keep_board(hub, stop), keep_archives(hub, stop)]
         if hub.settings.metrics_port:
             work.append(keep_sampling(hub, health, stop))
         # Only for the witnesses that settings name; no proxy of the environment, no redirect.

@@ -62,9 +62,15 @@ cases = sa.Table(
     sa.Column("steps_open", sa.Integer, nullable=False, server_default="0", comment="parts not decided yet"),
     sa.Column("accepted_at", Instant),
     sa.Column("decided_at", Instant),
+    sa.Column("archived_at", Instant, comment="its package is kept, or there is nothing to keep any more"),
     sa.Index("ix_cases_applicant", "applicant"),
     sa.Index("ix_cases_department", "department", "opened_at"),
 )
+_ENDED = sa.and_(cases.c.outcome.is_not(None), cases.c.closed_at.is_(None))
+_UNKEPT = sa.and_(cases.c.closed_at.is_not(None), cases.c.archived_at.is_(None))
+# What waits to be closed, and to be archived: small beside all the cases of a city.
+sa.Index("ix_cases_ended", cases.c.decided_at, postgresql_where=_ENDED, sqlite_where=_ENDED)
+sa.Index("ix_cases_unkept", cases.c.closed_at, postgresql_where=_UNKEPT, sqlite_where=_UNKEPT)
 
 case_scores = sa.Table(
     "case_scores",
@@ -356,12 +362,13 @@ case_archives = sa.Table(
     metadata,
     sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), primary_key=True),
     sa.Column("blob", sa.String(80), nullable=False),
-    sa.Column("blob_sha256", sa.LargeBinary, nullable=False, comment="of the sealed bytes"),
+    sa.Column("blob_sha256", sa.LargeBinary, nullable=False, comment="of the sealed parts, 32 bytes each"),
     sa.Column("sha256", sa.LargeBinary, nullable=False, comment="of the package"),
     sa.Column("size", sa.Integer, nullable=False),
     sa.Column("made_at", Instant, nullable=False),
-    sa.Column("keep_until", sa.Date, nullable=False),
+    sa.Column("keep_until", sa.Date, nullable=False, index=True),
     sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
+    sa.Column("destroyed_at", Instant, comment="after its retention period"),
 )
 
 case_flags = sa.Table(

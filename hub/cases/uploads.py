@@ -60,6 +60,7 @@ class Material:
     reviewed_by: str | None
     compared_by: str | None
     expires_on: date
+    leaf_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +283,7 @@ async def by_public_id(view: View, public_id: str) -> Material:
         reviewed_by=row.reviewed_by,
         compared_by=row.compared_by,
         expires_on=row.expires_on,
+        leaf_hash=row.leaf_hash,
     )
 
 

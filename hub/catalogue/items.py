@@ -33,6 +33,12 @@ CLASSES: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """The six classes of the one-door service, in the order of its windows."""
 
+ARCHIVE_PURPOSE = "archive"
+GENERAL_PURPOSES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {ARCHIVE_PURPOSE: {"zh-CN": "取用已办结办件的归档包", "en": "Copy of the archive package of a closed case"}}
+)
+"""Purposes that no item lists, since they are alike for all."""
+
 _OPERATORS = frozenset({"eq", "in", "ge", "le"})
 
 
@@ -175,7 +181,8 @@ class ServiceItem:
 
     def purpose_label(self, purpose: str, locale: str = "zh-CN") -> str:
         """Return a purpose in words; an unknown code as it is."""
-        return in_locale(self.purposes[purpose], locale) if purpose in self.purposes else purpose
+        known = self.purposes.get(purpose) or GENERAL_PURPOSES.get(purpose)
+        return in_locale(known, locale) if known else purpose
 
     def material(self, code: str) -> Material:
         """Return the material `code`; raises `NotFound("item.material_unknown")`."""

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from hub.cli import (
+    archive,
     backup,
     catalogue,
     config,
@@ -37,6 +38,7 @@ serve.add_to(app)
 init.add_to(app)
 verify.add_to(app)
 doctor.add_to(app)
+app.add_typer(archive.app, name="archive")
 app.add_typer(catalogue.app, name="catalogue")
 restore.add_to(app)
 upgrade.add_to(app)

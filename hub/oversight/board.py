@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from hub.access.model import Outcome, accesses
 from hub.cases.clock import read_clock
+from hub.cases.copies import ARCHIVE
 from hub.cases.model import case_steps, step_pauses
 from hub.catalogue.waivers import counts, standing
 from hub.certificates.model import status_list_tokens, status_lists
@@ -219,7 +220,11 @@ async def _saved(view: View, start: datetime, end: datetime) -> dict[str, int]:
     once = (
         sa.select(table.department, table.case_id, table.type_code)
         .where(
-            table.at >= start, table.at < end, table.outcome == Outcome.ACCEPTED, table.type_code.is_not(None)
+            table.at >= start,
+            table.at < end,
+            table.outcome == Outcome.ACCEPTED,
+            table.type_code.is_not(None),
+            table.basis != ARCHIVE,  # a copy of what was counted when it was read
         )
         .distinct()
         .subquery()

@@ -45,7 +45,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Form:
-    """A whole form. `made_on` is a civil day in Asia/Shanghai and becomes the document's date."""
+    """A whole form. `made_on` is a civil day in Asia/Shanghai and becomes the document's date. `signed`: it ends with
+    a place for the applicant's signature (a record of what is over has none)."""
 
     title_zh: str
     title_en: str
@@ -53,6 +54,7 @@ class Form:
     item: str
     made_on: date
     blocks: tuple[Block, ...]
+    signed: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be printed honestly: invisible characters (Unprocessable `paper.form_text`)."""
@@ -202,6 +204,8 @@ def _draw(press: _Press, form: Form) -> None:
         for row in block.rows:
             _row(press, row)
         press.y += 12
+    if not form.signed:
+        return
     press.room(96)
     for text, size in zip(_SIGN, (10.5, 8.0), strict=True):
         press.text(_LEFT, text, size, INK if size > 9 else GREY)

@@ -6,7 +6,7 @@ each statement comes with its public leaf and the proof that the leaf is in the 
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,11 +36,15 @@ async def trust_bundle(
     log_key: Vkey,
     signer: Signer,
     types: Mapping[str, CertificateType],
+    only: Collection[str] | None = None,
 ) -> str:
-    """The bundle as of the published checkpoint; keys whose leaf is not published yet come with the next one."""
+    """The bundle as of the published checkpoint; keys whose leaf is not published yet come with the next one.
+
+    `only` narrows it to these departments: what an archive package needs for its own disclosures.
+    """
     told: list[dict[str, Any]] = []
     for key in await history(view):
-        if key.purpose is KeyPurpose.CLIENT:
+        if key.purpose is KeyPurpose.CLIENT or (only is not None and key.department not in only):
             continue
         proof = await _proved(view, reader, key.leaf_hash)
         if proof is not None:
@@ -64,20 +68,23 @@ async def trust_bundle(
             "departments": [
                 {"slug": one.slug, "name_zh": one.name_zh, "name_en": one.name_en}
                 for one in await all_departments(view)
+                if only is None or one.slug in only
             ],
             "types": [
                 {"code": kind.code, "vct": kind.vct, "zh": kind.label("zh-CN"), "en": kind.label("en")}
                 for kind in types.values()
             ],
             "keys": told,
-            "rights": await _rights(view, reader),
+            "rights": await _rights(view, reader, only),
         },
         signer,
         typ=BUNDLE_TYP,
     )
 
 
-async def _rights(view: View, reader: TileReader) -> list[dict[str, Any]]:
+async def _rights(
+    view: View, reader: TileReader, only: Collection[str] | None
+) -> list[dict[str, Any]]:
     """Who may issue what: the leaves that gave and ended the right, in ledger order."""
     rows = await view.all(
         sa.select(leaves.c.leaf_hash, leaves.c.data)
@@ -86,9 +93,11 @@ async def _rights(view: View, reader: TileReader) -> list[dict[str, Any]]:
     )
     found = []
     for row in rows:
+        event = json.loads(row.data)
+        if only is not None and event["department"] not in only:
+            continue
         proof = await _proved(view, reader, row.leaf_hash)
         if proof is not None:
-            event = json.loads(row.data)
             found.append({"type": event["type"], "department": event["department"], **proof})
     return found
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
 
+from hub.cases.archive import archive_of
 from hub.cases.asseen import as_seen
 from hub.cases.gather import asked_for, standing
 from hub.cases.notice import place_of
@@ -77,9 +78,10 @@ async def case_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -
         item = visit.hub.items[case.item_code]
         seen = await as_seen(view, case=case, item=item, scheme=visit.hub.schemes.get(item.scheme or ""))
         found, asked = await steps_of(view, case=case), await asked_for(view, case=case)
+        kept = await archive_of(view, case=case)
     return render(
         visit, "mycase.html", case=case, item=item, offices=offices, child=child, seen=seen, steps=found,
-        plan=procedure_of(item), given=bool(standing(asked)),
+        plan=procedure_of(item), given=bool(standing(asked)), kept=kept,
         score=score.document if score else None, types=visit.hub.types, place=place, reviews=reviews,
         may_ask=score is not None and all(one.score_id != score.id for one in reviews),
     )  # fmt: skip

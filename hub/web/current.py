@@ -1,18 +1,30 @@
-"""What a running hub does by the clock: it reads new catalogue versions, and publishes last month's board."""
+"""What a running hub does by the clock: reads new catalogue versions, publishes last month's board, keeps archives."""
 
 import asyncio
 
 import structlog
 
 from hub.actor import SYSTEM
+from hub.cases import archive
+from hub.cases.archivefile import write
+from hub.cases.close import close_ripe
+from hub.cases.collect import Means, collect, files_of
+from hub.cases.open import Case
+from hub.cases.procedure import procedure_of
+from hub.cases.summary import summary_of
 from hub.catalogue.catalogue import Catalogue
 from hub.catalogue.current import refresh
-from hub.errors import HubError
+from hub.clock import civil_day
+from hub.errors import Gone, HubError
+from hub.ledger.head import log_key
+from hub.ledger.tileset import TileReader
 from hub.oversight.board import publish_due
 from hub.web.deps import Hub
+from hub.web.pages.words import claim_value
 
 EVERY_SECONDS = 5.0
 BOARD_SECONDS = 600.0
+ARCHIVE_SECONDS = 20.0
 
 log = structlog.get_logger()
 
@@ -47,3 +59,77 @@ async def keep_board(hub: Hub, stop: asyncio.Event, *, every: float = BOARD_SECO
                 await publish_due(tx)
         except HubError as trouble:
             log.warning("board.not_published", code=trouble.code)
+
+
+async def keep_archives(hub: Hub, stop: asyncio.Event, *, every: float = ARCHIVE_SECONDS) -> None:
+    """Close what is over, make the packages that are missing, destroy those whose time has ended; until told to stop.
+
+    What is to be done stands in the database, so a hub that dies loses nothing; any number of hubs may do it.
+    """
+    while not stop.is_set():
+        try:
+            async with asyncio.timeout(every):
+                await stop.wait()
+        except TimeoutError:
+            pass
+        else:
+            return
+        try:
+            await archive_round(hub)
+        except HubError as trouble:
+            log.warning("archive.not_made", code=trouble.code)
+
+
+async def archive_round(hub: Hub) -> int:
+    """One round of `keep_archives`; returns how many packages were made. A case that fails stops no other."""
+    means = Means(
+        blobs=hub.blobs,
+        items=hub.items,
+        types=hub.types,
+        reader=TileReader(hub.blobs),
+        log_key=log_key(hub.settings.origin, hub.signer("ledger")),
+        issuer=hub.settings.public_url,
+        signer=hub.signer("receipt"),
+        say=lambda kind, path, value: claim_value(kind, path, value, "zh-CN"),
+    )
+    async with hub.tx(SYSTEM) as tx:
+        await close_ripe(tx)
+    async with hub.view(SYSTEM) as view:
+        waiting = await archive.due(view)
+        over = await archive.destroy_due(view)
+    made = 0
+    for case in waiting:
+        try:
+            made += await _archive_one(hub, means, case)
+        except HubError as trouble:  # most often ledger.not_yet: its last leaf waits for its place
+            log.info("archive.later", code=trouble.code)
+    for case, kept in over:
+        async with hub.tx(SYSTEM) as tx:
+            await archive.destroy(tx, hub.blobs, case=case, archive=kept)
+    return made
+
+
+async def _archive_one(hub: Hub, means: Means, case: Case) -> bool:
+    procedure = procedure_of(hub.items[case.item_code])
+    try:
+        async with hub.view(SYSTEM) as view:
+            found = await collect(view, means, case=case, procedure=procedure)
+    except Gone:
+        async with hub.tx(SYSTEM) as tx:
+            await archive.give_up(tx, case=case)
+        return False
+    closed = case.closed_at or hub.clock()
+    keep_until = archive.years_after(civil_day(closed), procedure.retention_years)
+    files = files_of(found, await summary_of(found, means))
+    facts = {
+        "case": case.public_id,
+        "outcome": case.outcome,
+        "origin": hub.settings.origin,
+        "keep_until": keep_until.isoformat(),
+    }
+    package = await asyncio.to_thread(write, files, facts, at=closed)
+    async with hub.tx(SYSTEM) as tx:
+        kept = await archive.keep(tx, hub.blobs, case=case, package=package, keep_until=keep_until)
+    if kept is not None:
+        await archive.sweep(hub.blobs, case=case, kept=kept.blob)
+    return kept is not None

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
 
 from hub.cases import steps
+from hub.cases.archive import archive_of
 from hub.cases.evidence import evidence_of
 from hub.cases.notice import all_rankings
 from hub.cases.open import Case, readable
@@ -56,12 +57,14 @@ async def case_page(public_id: str, visit: Annotated[Visit, Depends(decider)]) -
         checked = {one.public_id: await _again(view, case, one) for one in reviews}
         flags = await reliance.flags_of(view, case=case) if scope.handles else []
         offices = await office_names(view)
+        kept = await archive_of(view, case=case) if scope.handles else None
     mine = [one for one in found if one.code in scope.steps]
     plan = procedure_of(item)
     return render(
         visit, "deskcase.html", case=case, item=item, offices=offices, mine=mine, plan=plan, flags=flags,
         others=[one for one in found if one not in mine], looks={one.type_code: one for one in looks},
         score=score.document if score else None, types=visit.hub.types, reviews=reviews, checked=checked,
+        handles=scope.handles, kept=kept,
     )  # fmt: skip
 
 

@@ -167,6 +167,7 @@ ROWS: dict[str, Row] = {
     "POST /cases/{public_id}/materials": Row("citizen", "case", _form(material="x"), alike=False),  # no file is sent
     "POST /cases/{public_id}/steps/{code}/resume": Row("citizen", "case", alike=False),  # no step has begun
     "POST /cases/{public_id}/withdraw": Row("citizen", "case"),
+    "POST /cases/{public_id}/archive": Row("citizen", "case"),
     "GET /objections": Row("citizen"),
     "POST /wallet/{public_id}/object": Row("citizen", "certificate", _form(words="x")),
     "POST /accesses/{public_id}/complain": Row("citizen", "access", _form(words="x")),
@@ -212,6 +213,8 @@ ROWS: dict[str, Row] = {
         "deciding", "case", _form(decision="verified"), alike=False  # no step has begun
     ),
     "POST /desk/cases/{public_id}/flags/{certificate}": Row("deciding", "case", alike=False),  # nothing is flagged
+    "POST /desk/cases/{public_id}/archive": Row("deciding", "case"),
+    "POST /desk/cases/{public_id}/close": Row("deciding", "case"),
     "POST /desk/rankings": Row("deciding"),
     "POST /desk/rankings/{public_id}/close": Row("deciding", "ranking", seen=True),
     "POST /desk/rankings/{public_id}/draw": Row("deciding", "ranking", seen=True),

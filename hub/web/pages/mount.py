@@ -19,6 +19,7 @@ from hub.web import (
     admin,
     apply,
     appointments,
+    archives,
     auditor,
     board,
     casework,
@@ -56,7 +57,7 @@ Message = MutableMapping[str, Any]
 DOORS = (
     login, wallet, apply, items, requests, passkeys, entrust, accesses, disputes, verify, counter, desk,
     rankings, office, officer, auditor, admin, developers, mycase, casework, objections, forms,
-    appointments, board, ratings,
+    appointments, board, ratings, archives,
 )  # fmt: skip
 
 HEADERS = {

@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from hub.access.model import Outcome
+from hub.cases.copies import ARCHIVE
 from hub.cases.model import CaseOutcome, CaseState, ReviewState, StepState
 from hub.certificates.find import STATUS_WORDS, StatusWord
 from hub.certificates.workorders import OrderState
@@ -202,6 +203,7 @@ BASES: dict[str, tuple[str, str]] = {
     Basis.GUARDIAN: ("监护人同意", "Consent by a guardian"),
     Basis.LEGAL_REPRESENTATIVE: ("法定代表人或经办人同意", "Consent by the legal representative or agent"),
     Basis.OFFICE_POWER: ("依职能查验", "Office power"),
+    ARCHIVE: ("部门自己的办件档案", "The department's own archive of the case"),
 }
 
 ID_TYPES: dict[str, tuple[str, str]] = {
@@ -238,6 +240,7 @@ _REASONS: dict[str, tuple[str, str]] = {
     "grant.proof_fallen": ("证明代理资格的证照已失效", "what proved the right to decide does not stand any more"),
     "grant.frozen": ("监护关系有争议，同意已冻结", "the guardian is disputed and the consent frozen"),
     "guardian.proved": ("已证明监护关系", "guardianship proved"),
+    "archive.copied": ("办理部门取用了归档包", "its department took a copy of the archive package"),
     "company.proved": ("已证明可以代表公司", "the right to act for the company proved"),
 }
 
