@@ -18,7 +18,7 @@ from hub.cases.collect import as_json, opened_leaf
 from hub.cases.model import CaseState, case_archives, cases
 from hub.cases.open import Case, from_row
 from hub.clock import civil_day, seconds
-from hub.errors import Gone, HubError, NotFound
+from hub.errors import Conflict, Gone, HubError
 from hub.ids import public_token
 from hub.ledger.append import commit_event
 from hub.ledger.bodies import open_body
@@ -124,12 +124,12 @@ async def archive_of(view: View, *, case: Case) -> Archive | None:
 async def package_of(view: View, blobs: Blobs, reader: TileReader, *, case: Case) -> bytes:
     """The package, unsealed, proved against what was kept, with the proof that its index is in the ledger.
 
-    While that leaf waits for its place the package comes without the proof. Raises NotFound `archive.absent`, Gone
+    While that leaf waits for its place the package comes without the proof. Raises Conflict `archive.absent`, Gone
     `archive.destroyed`. Who may have it, and that the look is recorded, is the caller's (`handed_out`).
     """
     found = await archive_of(view, case=case)
     if found is None:
-        raise NotFound(
+        raise Conflict(
             "archive.absent",
             "归档包还没有生成。",
             "There is no archive package yet.",
