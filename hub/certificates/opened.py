@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from hub.certificates.find import Held, from_row
 from hub.certificates.model import CertificateState, certificate_holders, certificates
 from hub.errors import Gone
-from hub.formats import packed
 from hub.ids import bucket_of
 from hub.ledger.places import indices_of
 from hub.store.seal import erased, unseal
@@ -29,10 +28,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A certificate with what judging it needs: the signed bytes, and its leaf's index if it has one."""
+    """A certificate with what judging it needs: the signed bytes as they rest (`formats.packed`), and its leaf's index
+    if it has one."""
 
     held: Held
-    token: str
+    rested: bytes
     leaf_index: int | None
 
 
@@ -105,6 +105,6 @@ async def opened_of_holders(view: View, wanted: Sequence[Wanted]) -> list[list[O
     return opened
 
 
-def _open(person: bytes, row: Any) -> str:
+def _open(person: bytes, row: Any) -> bytes:
     key = unseal(person, row.wrapped_key, bound_to=row.id.bytes + row.subject_id.bytes)
-    return packed.unpack(unseal(key, row.sealed_body, bound_to=row.id.bytes))
+    return unseal(key, row.sealed_body, bound_to=row.id.bytes)

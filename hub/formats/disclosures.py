@@ -8,7 +8,7 @@ import math
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -39,7 +39,17 @@ def refuse(code: str, zh: str, en: str) -> Malformed:
     return Malformed(f"sdjwt.{code}", zh, en)
 
 
-def process(payload: Mapping[str, Any], disclosures: Sequence[str]) -> tuple[dict[str, Any], dict[Path, str]]:
+class Known(NamedTuple):
+    """A disclosure whose digest and decoded bytes are at hand, so that neither is computed again."""
+
+    text: str
+    digest: str
+    raw: bytes
+
+
+def process(
+    payload: Mapping[str, Any], disclosures: Sequence[str | Known]
+) -> tuple[dict[str, Any], dict[Path, str]]:
     """Put the disclosures in place (RFC 9901 section 7.1 steps 3 to 6); the signature is the caller's matter.
 
     Returns the processed payload and, by path, the disclosures that went into it. Each rule that is broken has its
@@ -56,12 +66,15 @@ def process(payload: Mapping[str, Any], disclosures: Sequence[str]) -> tuple[dic
     return result, walk.used
 
 
-def _read_disclosure(text: str) -> list[Any]:
-    """[salt, name, value] or [salt, value] (RFC 9901 section 4.2); names are judged where they are used."""
+def _known(text: str) -> Known:
     try:
-        raw = base64url.decode(text)
+        return Known(text, _digest(text), base64url.decode(text))
     except ValueError as fault:
         raise refuse("disclosure_base64", "披露项编码不规范", "a disclosure is not base64url") from fault
+
+
+def _read_disclosure(raw: bytes) -> list[Any]:
+    """[salt, name, value] or [salt, value] (RFC 9901 section 4.2); names are judged where they are used."""
     value = jws.loads(raw, max_bytes=MAX_BYTES)
     if not isinstance(value, list) or len(value) not in (2, 3):
         raise refuse("disclosure_arity", "披露项应为二元或三元数组", "a disclosure has two or three elements")
@@ -75,15 +88,15 @@ class _Walk:
 
     __slots__ = ("found", "seen", "used")
 
-    def __init__(self, disclosures: Sequence[str]) -> None:
+    def __init__(self, disclosures: Sequence[str | Known]) -> None:
         self.found: dict[str, tuple[str, list[Any]]] = {}
         self.seen: set[str] = set()
         self.used: dict[Path, str] = {}
-        for text in disclosures:
-            digest = _digest(text)
+        for one in disclosures:
+            text, digest, raw = _known(one) if isinstance(one, str) else one
             if digest in self.found:
                 raise refuse("disclosure_repeated", "披露项重复", "the same disclosure came twice")
-            self.found[digest] = (text, _read_disclosure(text))
+            self.found[digest] = (text, _read_disclosure(raw))
 
     def take(self, digest: Any) -> tuple[str, list[Any]] | None:
         """The disclosure for an embedded digest, None for a decoy or a claim that was left out."""

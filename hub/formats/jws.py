@@ -79,6 +79,8 @@ def _constant(_name: str) -> Any:
     raise _json_fault("not_finite", "JSON 含有 NaN 或 Infinity", "JSON contains NaN or Infinity")
 
 
+_NOT_QUICK = object()
+_LONG_NUMBER = re.compile(r"[0-9]{16}")
 _decoder = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_constant
 )
@@ -113,6 +115,8 @@ def loads(data: bytes | str, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> A
         raise _json_fault("not_utf8", "JSON 不是有效的 UTF-8", "the JSON text is not valid UTF-8") from fault
     if text.count("{") + text.count("[") > max_depth:  # 2: the cheap count is an upper bound
         _require_depth(text, max_depth)
+    if "\\" not in text and (quick := _as_written(text)) is not _NOT_QUICK:
+        return quick
     try:
         value = _decode(text)  # 3
     except (ValueError, RecursionError) as fault:
@@ -122,6 +126,21 @@ def loads(data: bytes | str, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> A
     ):  # 4: only an escape can bring one in, so look closer only then
         _require_clean(value)
     return value
+
+
+def _as_written(text: str) -> Any:
+    """The value of text that comes out of a writer of JSON exactly as it went in, read by that writer's own reader.
+
+    Then no key stood in it twice, every number is what it says, and no white space hides anything. Most signed
+    inputs are of this kind, which is read in a third of the time; of any other the careful reader says what is wrong.
+    """
+    if _LONG_NUMBER.search(text):  # perhaps beyond 2^53-1
+        return _NOT_QUICK
+    try:
+        value = orjson.loads(text)
+        return value if orjson.dumps(value) == text.encode() else _NOT_QUICK
+    except (TypeError, ValueError):  # not JSON, or deeper than a writer goes
+        return _NOT_QUICK
 
 
 def _require_depth(text: str, max_depth: int) -> None:

@@ -19,9 +19,11 @@ import hashlib
 import re
 import zlib
 from binascii import b2a_base64
+from collections.abc import Sequence
 
 from hub.errors import Internal
-from hub.formats.disclosures import MAX_BYTES
+from hub.formats.disclosures import MAX_BYTES, Known
+from hub.formats.sdjwt import SdJwt, parse
 from keys import base64url
 
 PACKED = 0x01
@@ -64,6 +66,18 @@ def unpack(rested: bytes) -> str:
     """The token of `pack`; Internal `seal.broken` when these bytes never came from it."""
     if rested[:1] != b"\x01":
         return rested.decode("ascii")
+    parts, _ = take_apart(rested)
+    return str(parts)
+
+
+def take_apart(rested: bytes) -> tuple[SdJwt, Sequence[str | Known]]:
+    """What `sdjwt.parse` says of the token of `pack`, and its disclosures with what was computed of them on the way.
+
+    Raises as `unpack`; Malformed `sdjwt.*` for a token that rests as the text that it is.
+    """
+    if rested[:1] != b"\x01":
+        parts = parse(rested.decode("ascii"))
+        return parts, parts.disclosures
     try:
         return _unpack(rested)
     except (ValueError, IndexError, RecursionError, zlib.error) as fault:
@@ -100,7 +114,7 @@ def _pack(token: str) -> bytes | None:
     return b"".join((bytes((PACKED, len(signature))), signature, bytes((len(salts),)), *salts, rest))
 
 
-def _unpack(rested: bytes) -> str:
+def _unpack(rested: bytes) -> tuple[SdJwt, list[Known]]:
     at = 2 + rested[1]
     signature, salt = rested[2:at], at + 1
     rest = salt + rested[at] * SALT
@@ -112,20 +126,26 @@ def _unpack(rested: bytes) -> str:
         if part[:1] == b"\x02":
             parts[place] = b'["%b",%b]' % (base64url.encode(rested[salt : salt + SALT]).encode(), part[1:])
             salt += SALT
-    encoded: list[str | None] = [None if b"\x01" in part else base64url.encode(part) for part in parts]
+    encoded: list[Known | None] = [None if b"\x01" in part else _known(part) for part in parts]
 
     def digest(match: re.Match[bytes]) -> bytes:
-        return _digest(disclosure(int(match[1], 16)))
+        return disclosure(int(match[1], 16)).digest.encode()
 
-    def disclosure(place: int) -> str:
+    def disclosure(place: int) -> Known:
         """With the digests in it: a disclosure may hold those of others, never its own."""
         found = encoded[place]
         if found is None:
-            found = encoded[place] = base64url.encode(_DIGEST.sub(digest, parts[place]))
+            found = encoded[place] = _known(_DIGEST.sub(digest, parts[place]))
         return found
 
     segments = (header, _DIGEST.sub(digest, payload), signature)
-    return "~".join((".".join(map(base64url.encode, segments)), *map(disclosure, range(len(parts))), ""))
+    known = [disclosure(place) for place in range(len(parts))]
+    return SdJwt(".".join(map(base64url.encode, segments)), tuple(one.text for one in known), None), known
+
+
+def _known(raw: bytes) -> Known:
+    text = base64url.encode(raw)
+    return Known(text, _digest(text).decode(), raw)
 
 
 def _digest(disclosure: str) -> bytes:

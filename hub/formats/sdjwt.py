@@ -229,7 +229,11 @@ def select(token: str, paths: Iterable[Path]) -> str:
 def choose(parts: SdJwt, disclosed: Mapping[Path, str], paths: Iterable[Path]) -> SdJwt:
     """As `select`, of a token that was taken apart before; `disclosed` is what `process` said of it."""
     wanted = tuple(paths)
-    keep = {text for at, text in disclosed.items() if any(_leads_to(at, path) for path in wanted)}
+    if all(type(step) is str for path in wanted for step in path):  # nearly always: look them up
+        ways = (path[:length] for path in wanted for length in range(1, len(path) + 1))
+        keep = {disclosed[way] for way in ways if way in disclosed}
+    else:
+        keep = {text for at, text in disclosed.items() if any(_leads_to(at, path) for path in wanted)}
     return SdJwt(parts.issuer_jwt, tuple(text for text in parts.disclosures if text in keep), None)
 
 

@@ -21,11 +21,17 @@ from hub.ledger.model import head, leaves
 from hub.ledger.publish import Publisher, fenced, mark_published
 from hub.ledger.tileset import PREFIX
 from hub.store.blobs import Blobs
+from hub.store.statement import Statement
 from hub.store.tx import Database, Tx
 from keys.signer import Signer
 
 BATCH = 2048
 """Leaves sequenced in one transaction: on SQLite it holds the only write lock meanwhile."""
+GIVE = Statement(
+    lambda _: leaves.update()
+    .where(leaves.c.seq == sa.bindparam("at"), leaves.c.idx.is_(None))
+    .values(idx=sa.bindparam("place", type_=sa.BigInteger))
+)
 MAX_UNPUBLISHED = 64 * BATCH
 """With the object store away, indices are given out no further than this beyond what is published."""
 
@@ -177,12 +183,7 @@ class Sequencer:
         edge, indexed = await self._extend(tx, found)  # 3
         if not indexed:
             return found, 0
-        await tx.conn.execute(  # 4
-            leaves.update()
-            .where(leaves.c.seq == sa.bindparam("at"), leaves.c.idx.is_(None))
-            .values(idx=sa.bindparam("place")),
-            indexed,
-        )
+        await tx.each(GIVE, indexed)  # 4
         given = await tx.value(sa.select(sa.func.count()).where(leaves.c.idx >= found.size))
         if given != len(indexed):
             raise Internal(

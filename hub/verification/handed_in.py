@@ -265,7 +265,7 @@ async def landing(view: View, *, public_id: str, types: Mapping[str, Certificate
         return _end(found, Part.KEY, Answer.KEY_NOT_VALID)
     found.results[Part.KEY] = CheckResult.PASSED
     holders = await find.holders_of(view, certificate)
-    if signed.check(await find.open_body(view, holders[0]), key) is None:
+    if signed.check((await find.open_body(view, holders[0])).encode(), key) is None:
         return _end(found, Part.SIGNATURE, Answer.ALTERED)
     found.results |= {
         Part.SIGNATURE: CheckResult.PASSED,

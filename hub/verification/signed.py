@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hub.errors import HubError
-from hub.formats import jws, sdjwt
+from hub.errors import HubError, Internal
+from hub.formats import jws, packed, sdjwt
 from hub.formats.sdjwt import Path, SdJwt
 from hub.registry.keys import DepartmentKey
 from hub.store.memory import Memory, Newest
@@ -49,12 +49,15 @@ class Signed:
         return found
 
 
-def check(token: str, key: DepartmentKey) -> Signed | None:
-    """The certificate when `key` really signed these bytes and the disclosures fit, else None."""
+def check(rested: bytes, key: DepartmentKey) -> Signed | None:
+    """The certificate when `key` really signed what rests here (see `formats.packed`) and the disclosures fit, else
+    None. Internal `seal.broken` when these bytes are no certificate at rest."""
     try:
-        parts = sdjwt.parse(token)
+        parts, disclosures = packed.take_apart(rested)
         payload = jws.verify(parts.issuer_jwt, typ=sdjwt.TYP, key=PublicKey.from_jwk(key.jwk)).payload
-        claims, disclosed = sdjwt.process(payload, parts.disclosures)
+        claims, disclosed = sdjwt.process(payload, disclosures)
+    except Internal:
+        raise
     except HubError:
         return None
     return Signed(parts, payload, claims, disclosed)
@@ -65,16 +68,16 @@ class _Kept(Newest[tuple[bytes, str], tuple[float, Signed]]):
         super().__init__(at_most=10_000)
 
 
-def signed(memory: Memory, token: str, key: DepartmentKey | None) -> Signed | None:
+def signed(memory: Memory, rested: bytes, key: DepartmentKey | None) -> Signed | None:
     """As `check`, remembered for as long as an unwrapped key would be. A refusal is never remembered."""
     if key is None:
         return None
     kept = memory.of(_Kept)
-    name = (hashlib.sha256(token.encode()).digest(), key.kid)
+    name = (hashlib.sha256(rested).digest(), key.kid)
     found = kept.get(name)
     if found is not None and time.monotonic() < found[0]:
         return found[1]
-    made = check(token, key)
+    made = check(rested, key)
     if made is None:
         kept.forget(name)
     else:

@@ -249,7 +249,7 @@ def _judge(
     item: ServiceItem,
 ) -> tuple[Verdict, Look | None]:
     held, certificate, done = opened.held, opened.held.certificate, dict(one.checks)
-    known = signed(tx.memory, opened.token, facts.key)
+    known = signed(tx.memory, opened.rested, facts.key)
     done[Step.SIGNATURE] = checks.signature(known is not None, certificate.department in kind.issuers)  # 5
     done[Step.ISSUER_KEY] = checks.issuer_key(facts.key, certificate.registered_at)  # 6
     ages = [age for age in (kind.max_age_days, max_age(item, kind.code)) if age is not None]

@@ -55,6 +55,25 @@ def test_json_round_trip(value):
         assert jws.loads(text.encode(), max_bytes=100_000) == value
 
 
+NUMBERS = "0 -0 -0.0 1.0 1e5 1E5 0.1 1e400 123456789012345 9007199254740991 9007199254740992 01"
+SCRAPS = '{"a": "a" "a": [ ] { } , : true null "\u2028" 字 "字"'
+scraps = st.sampled_from([" ", *NUMBERS.split(), *SCRAPS.split(" ")])
+
+
+@given(st.lists(scraps, max_size=9).map("".join))
+def test_the_quick_reader_never_says_anything_but_what_the_careful_one_says(text):
+    quick = jws._as_written(text)
+    if quick is not jws._NOT_QUICK:
+        careful = jws._decode(text)  # refuses what is not one JSON value, and a key that comes twice
+        assert repr(quick) == repr(careful)  # 1 is not 1.0, and -0.0 is not 0.0
+
+
+def test_the_quick_reader_reads_what_a_writer_writes():
+    assert jws._as_written('{"a":[1,"字",{"b":null}]}') == {"a": [1, "字", {"b": None}]}
+    for text in ('{"a":1,"a":1}', '{"a": 1}', "9007199254740993", "1e400", "NaN", '["\ud800"]', ""):
+        assert jws._as_written(text) is jws._NOT_QUICK
+
+
 @given(st.binary(max_size=60) | st.text(max_size=60))
 def test_json_of_anything_is_a_value_or_a_hub_error(data):
     with contextlib.suppress(Malformed, TooLarge):
