@@ -1,5 +1,6 @@
 """Who looked: a person's own chain of Accesses, newest first, with any gap shown."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,25 +18,47 @@ async def of_subject(
 ) -> list[Access]:
     """The person's Accesses below `before_seq`, newest first; `gap` marks a row whose forerunner is missing.
 
-    A row is also marked when it does not name the commitment of the row before it: then the row before was
-    changed or replaced. The newest row must be the one that the chain ends in.
+    What a published rule delays is left out until its time has come, and nothing needs to be done for that; the rows
+    around it are still compared with it, so that it is no gap (`delayed` counts it). A row is also marked when it does
+    not name the commitment of the row before it: then that was changed or replaced. The newest row must be the one that
+    the chain ends in.
     """
+    found: list[Access] = []
+    while len(found) < limit:
+        rows = await _older(view, subject_id, before_seq, limit + 1)  # one more: the forerunner of the last one shown
+        for position, row in enumerate(rows[:limit]):
+            if row.visible_at is None or row.visible_at <= view.now:
+                older = rows[position + 1] if position + 1 < len(rows) else None
+                found.append(from_row(row, gap=_gap(row, older)))
+        if len(rows) <= limit:
+            break
+        before_seq = rows[limit - 1].subject_seq
+    return found[:limit]
+
+
+async def _older(view: View, subject_id: UUID, before_seq: int | None, limit: int) -> list[Any]:
     bucket = bucket_of(subject_id)
     query = (
         sa.select(accesses, leaves.c.idx)
         .outerjoin(leaves, leaves.c.leaf_hash == accesses.c.leaf_hash)
         .where(accesses.c.bucket == bucket, accesses.c.subject_id == subject_id)
         .order_by(accesses.c.subject_seq.desc())
-        .limit(limit + 1)  # one more: the forerunner of the last one shown
+        .limit(limit)
     )
     if before_seq is not None:
         query = query.where(accesses.c.subject_seq < before_seq)
-    rows = list(await view.all(query))
-    found = []
-    for position, row in enumerate(rows[:limit]):
-        older = rows[position + 1] if position + 1 < len(rows) else None
-        found.append(from_row(row, gap=_gap(row, older)))
-    return found
+    return list(await view.all(query))
+
+
+async def delayed(view: View, *, subject_id: UUID) -> tuple[int, datetime | None]:
+    """How many of the person's Accesses a published rule still keeps from them, and when the last of these appears."""
+    table = accesses.c
+    row = await view.first(
+        sa.select(sa.func.count().label("number"), sa.func.max(table.visible_at).label("last")).where(
+            table.bucket == bucket_of(subject_id), table.subject_id == subject_id, table.visible_at > view.now
+        )
+    )
+    return (row.number, row.last) if row else (0, None)
 
 
 async def newest_missing(view: View, *, subject_id: UUID) -> bool:
@@ -83,6 +106,7 @@ def from_row(row: Any, *, gap: bool = False) -> Access:
             predicates=tuple(row.predicates),
             grant_id=row.grant_id,
             officer_id=row.officer_id,
+            visible_at=row.visible_at,
         ),
         at=row.at,
         leaf_hash=row.leaf_hash,

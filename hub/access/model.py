@@ -24,7 +24,7 @@ class Outcome(StrEnum):
 class Look:
     """What is recorded of one look: who, for what, on which basis, which claim names, and how it ended.
 
-    Claim values are never part of it.
+    Claim values are never part of it. `visible_at`: a published rule keeps it from the citizen until then.
     """
 
     subject_id: UUID
@@ -43,6 +43,7 @@ class Look:
     grant_public_id: str | None = None
     grant_seq: int | None = None
     officer_id: UUID | None = None
+    visible_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ accesses = sa.Table(
     sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
     sa.Column("commit", sa.LargeBinary, nullable=False),
     sa.Column("previous_commit", sa.LargeBinary, nullable=False),
+    sa.Column("visible_at", Instant, comment="null: at once; else a published rule delays it for the citizen"),
     sa.UniqueConstraint("bucket", "subject_id", "subject_seq"),
     sa.Index("ix_accesses_at", "at"),
     sa.Index("ix_accesses_department", "department", "at"),

@@ -114,7 +114,9 @@ async def _lock(tx: Tx, subjects: Sequence[UUID]) -> dict[UUID, tuple[int, bytes
 
 
 def _body(tx: Tx, look: Look, public_id: str, seq: int, previous: bytes) -> dict[str, Any]:
-    return {
+    # In the leaf too: nobody can put the day off later.
+    later = {} if look.visible_at is None else {"visible_at": seconds(look.visible_at)}
+    return later | {
         "event": "access",
         "access": public_id,
         "subject_seq": seq,
@@ -161,4 +163,5 @@ def _row(tx: Tx, look: Look, public_id: str, seq: int, previous: bytes, ref: Com
         "leaf_hash": ref.leaf_hash,
         "commit": ref.commit,
         "previous_commit": previous,
+        "visible_at": look.visible_at,
     }

@@ -16,6 +16,7 @@ from hub.cases.open import Case
 from hub.catalogue.items import ClaimPath, ServiceItem
 from hub.clock import seconds
 from hub.consent import request
+from hub.consent.guard import admit
 from hub.consent.model import Basis, Grant, GrantState, RequestState
 from hub.consent.of_case import Asked, requests_of
 from hub.errors import Conflict, Forbidden
@@ -35,22 +36,35 @@ ASK_USES = 3
 """What is asked for at most, within the caps of the item: a few looks, one week."""
 
 
-def details_for(item: ServiceItem, case: Case, now: int) -> list[Detail]:
-    """Everything that the item may ask of the applicant, and as guardian of the child: one request, one answer."""
-    bases = (Basis.HOLDER, Basis.GUARDIAN)
-    return [found for basis in bases if (found := _detail(item, case, basis, now)) is not None]
+def details_of(
+    item: ServiceItem, *, case_id: str, with_child: bool, now: int, by: Basis = Basis.HOLDER
+) -> list[Detail]:
+    """Everything that the item may ask of the applicant, and as guardian of the child: one request, one answer.
+
+    `by` is the basis of whoever decides; only the holder themselves decides as guardian too.
+    """
+    bases = (by, Basis.GUARDIAN) if with_child and by is Basis.HOLDER else (by,)
+    return [found for basis in bases if (found := _detail(item, case_id, basis, now)) is not None]
 
 
-async def ask(tx: Tx, *, case: Case, item: ServiceItem) -> request.Started:
-    """Ask the applicant for what the item needs, in the name of its department."""
+async def ask(
+    tx: Tx, *, case: Case, item: ServiceItem, approver: UUID | None = None, by: Basis = Basis.HOLDER
+) -> request.Started:
+    """Ask for what the item needs, in the name of its department: the applicant, or `approver`, who decides for them as
+    delegate or for their company. One who may not is answered alike, and nobody will see the request."""
     _require(tx, case)
+    if by is Basis.HOLDER:
+        approver = case.applicant
+    await admit(tx, "asked", person=case.applicant)
     code = public_token(3).upper().replace("-", "7").replace("_", "8")
     return await request.start(
         for_department(tx, case),
-        details=details_for(item, case, seconds(tx.now)),
+        details=details_of(
+            item, case_id=case.public_id, with_child=case.beneficiary is not None, now=seconds(tx.now), by=by
+        ),
         item=item,
         case=case.facts(),
-        approver=case.applicant,
+        approver=approver,
         binding_message=code,
     )
 
@@ -147,11 +161,9 @@ def _require(tx: Tx, case: Case) -> None:
         )
 
 
-def _detail(item: ServiceItem, case: Case, basis: Basis, now: int) -> Detail | None:
+def _detail(item: ServiceItem, case_id: str, basis: Basis, now: int) -> Detail | None:
     """Everything that the item lets be asked of one person; None when it asks nothing of them."""
     about_child = basis is Basis.GUARDIAN
-    if about_child and case.beneficiary is None:
-        return None
     fields: dict[str, set[ClaimPath]] = {}
     for material in item.materials:
         if (material.holder == "child") is about_child:
@@ -161,9 +173,9 @@ def _detail(item: ServiceItem, case: Case, basis: Basis, now: int) -> Detail | N
         return None
     return Detail(
         item_code=item.code,
-        case_id=case.public_id,
+        case_id=case_id,
         purpose=sorted(item.caps.purposes)[0],
-        basis=basis,
+        basis=basis.value,
         datatypes=tuple(sorted(fields)),
         fields={code: tuple(sorted(paths, key=repr)) for code, paths in sorted(fields.items())},
         valid_until=now + min(item.caps.valid_days, ASK_DAYS) * 86_400,

@@ -1,7 +1,8 @@
-"""A look by office power: without consent, but by a statute, for one case, counted, and seen by the citizen at once.
+"""A look by office power: without consent, but by a statute, for one case, counted, and seen by the citizen.
 
 Asked by an officer for a case that the citizen or a different officer opened; above a number of persons a day, or at
-night, a second officer must agree; then made once. The grant names rule and officer, and the citizen sees it.
+night, a second officer must agree; then made once. The grant names rule and officer. The citizen sees it at once, or,
+where the rule names a published delay, when its days are over, without anybody having to do anything.
 """
 
 from collections.abc import Mapping
@@ -164,6 +165,7 @@ async def record_stopped(tx: Tx, *, case_id: str, rule: OfficeRule, reason: str)
                 basis=Basis.OFFICE_POWER,
                 outcome=Outcome.REFUSED,
                 reason=reason,
+                visible_at=rule.delay.until(tx.now) if rule.delay else None,
             )
         ],
     )
@@ -227,6 +229,7 @@ async def _grant(tx: Tx, found: OfficeLook, case: Case, rule: OfficeRule, item: 
         "state": GrantState.STANDING,
         "seq": 1,
         "created_at": tx.now,
+        "visible_at": rule.delay.until(tx.now) if rule.delay else None,
     }
     row = (await tx.conn.execute(grants.insert().values(**values).returning(grants))).first()
     where = {"token": values["public_id"], "kind": "grant", "bucket": values["bucket"], "row_id": values["id"]}
@@ -243,6 +246,7 @@ async def _grant(tx: Tx, found: OfficeLook, case: Case, rule: OfficeRule, item: 
             "assurance": "office",
             "rule": rule.code,
             "rule_version": rule.version,
+            "delay": rule.delay.code if rule.delay else None,
             "officer": str(found.officer),
             "second": str(found.second) if found.second else None,
             "detail": detail.to_json(),

@@ -59,12 +59,13 @@ class Case:
 
 
 async def open_case(
-    tx: Tx, *, item: ServiceItem, applicant: UUID, beneficiary: UUID | None = None, hall: str | None = None
-) -> Case:
+    tx: Tx, *, item: ServiceItem, applicant: UUID, beneficiary: UUID | None = None, hall: str | None = None,
+    public_id: str | None = None,
+) -> Case:  # fmt: skip
     """Open a case for the applicant: by the citizen, by the handling department, or by a clerk of it.
 
     `hall`: by a clerk in a hall that accepts this item, whichever department decides it; the door has made sure
-    that the clerk works there (`hub.cases.halls.halls_of`).
+    that the clerk works there (`hub.cases.halls.halls_of`). `public_id`: a fresh random one that is spoken of already.
 
     Raises Unprocessable `item.not_catalogued` for an item whose materials nobody has catalogued yet.
     """
@@ -85,7 +86,7 @@ async def open_case(
         )
     case = Case(
         id=uuid7(),
-        public_id=public_token(),
+        public_id=public_id or public_token(),
         item_code=item.code,
         item_version=item.version,
         department=item.department,

@@ -1,8 +1,7 @@
 """The citizen decides: sees who asks for what and why, unticks what is optional, agrees or refuses."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -11,7 +10,8 @@ from hub.catalogue.items import ClaimPath, ServiceItem
 from hub.clock import from_seconds, seconds
 from hub.consent.approver import Proof, prove
 from hub.consent.evidence import demands_passkey, keep_approval
-from hub.consent.model import Basis, Grant, GrantState, RequestState, consent_requests, grants
+from hub.consent.model import Grant, GrantState, RequestState, consent_requests, grants
+from hub.consent.shown import ConsentRequest, Part, narrow, narrowed, request_of, ticked_of
 from hub.consent.withdraw import from_row
 from hub.errors import Conflict, Forbidden, Gone, Malformed, NotFound, Unprocessable
 from hub.formats import jws
@@ -27,50 +27,6 @@ ASSURANCE_LOGIN = "login"
 ASSURANCE_PASSKEY = "passkey"
 
 
-@dataclass(frozen=True, slots=True)
-class FieldAsk:
-    """One claim that is asked for; optional ones start unticked."""
-
-    path: ClaimPath
-    required: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TypeAsk:
-    """What is asked of one certificate type, why, and what of it will not be shown."""
-
-    type_code: str
-    material: str | None
-    fields: tuple[FieldAsk, ...]
-    not_shown: tuple[ClaimPath, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One detail of a request: whose certificates, on which basis, and what of them."""
-
-    holder: UUID
-    basis: Basis
-    detail: Detail
-    types: tuple[TypeAsk, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ConsentRequest:
-    """A request as the citizen sees it; `id` is its row, never shown."""
-
-    id: UUID
-    public_id: str
-    department: str
-    item: ServiceItem
-    case_id: str
-    binding_message: str
-    parts: tuple[Part, ...]
-    state: RequestState
-    created_at: datetime
-    expires_at: datetime
-
-
 async def pending(
     view: View, *, items: Mapping[str, ServiceItem], types: Mapping[str, CertificateType]
 ) -> list[ConsentRequest]:
@@ -84,14 +40,14 @@ async def pending(
         )
         .order_by(consent_requests.c.id.desc())
     )
-    return [_request(row, items, types) for row in rows]
+    return [request_of(row, items, types) for row in rows]
 
 
 async def show(
     view: View, *, public_id: str, items: Mapping[str, ServiceItem], types: Mapping[str, CertificateType]
 ) -> ConsentRequest:
     """One request of the acting citizen, decided ones too; NotFound for anybody else's."""
-    return _request(await _row(view, public_id), items, types)
+    return request_of(await _row(view, public_id), items, types)
 
 
 async def approve(
@@ -102,20 +58,22 @@ async def approve(
     items: Mapping[str, ServiceItem],
     types: Mapping[str, CertificateType],
     approval: Approval | None = None,
+    channel: str = ASSURANCE_LOGIN,
 ) -> list[Grant]:
     """Agree: one Grant per detail and its leaf, all in this commit; a token can only be signed afterwards.
 
     `chosen` holds, per detail, the ticked fields by type; None ticks the required ones only. 1. the request is
     the actor's, pending and in time (one guarded update decides between two clicks); 2. what is granted is
     never wider than what was asked, and holds every required field; 3. whoever decides for another is proved anew.
-    4. with `approval`, a passkey signed exactly this; without, the item must not demand it.
+    4. with `approval`, a passkey signed exactly this; without, the item must not demand it, and the grant says by which
+    `channel` the person was known: a sign-in, a use code at a counter, a signed paper.
     """
-    request = _request(await _row(tx, public_id), items, types)
+    request = request_of(await _row(tx, public_id), items, types)
     await _decide(tx, public_id, RequestState.APPROVED)  # 1
-    assurance = await _assure(tx, request, chosen, approval)  # 4
+    assurance = await _assure(tx, request, chosen, approval, channel)  # 4
     made = []
     for position, part in enumerate(request.parts):
-        detail = _narrow(part, _ticked(chosen, position))  # 2
+        detail = narrow(part, ticked_of(chosen, position))  # 2
         if detail is None:  # of this person nothing was ticked: no grant
             continue
         proof = await prove(  # 3
@@ -140,25 +98,12 @@ async def approve(
     return made
 
 
-def narrowed(
-    request: ConsentRequest, chosen: Sequence[Mapping[str, Iterable[ClaimPath]]] | None
-) -> list[Detail]:
-    """What would be granted: the details with what was ticked, in order, without those of which nothing is left."""
-    found = [_narrow(part, _ticked(chosen, position)) for position, part in enumerate(request.parts)]
-    return [detail for detail in found if detail is not None]
-
-
-def _ticked(
-    chosen: Sequence[Mapping[str, Iterable[ClaimPath]]] | None, position: int
-) -> Mapping[str, Iterable[ClaimPath]] | None:
-    return None if chosen is None else chosen[position] if position < len(chosen) else {}
-
-
 async def _assure(
     tx: Tx,
     request: ConsentRequest,
     chosen: Sequence[Mapping[str, Iterable[ClaimPath]]] | None,
     approval: Approval | None,
+    channel: str,
 ) -> str:
     """How sure it is that the citizen approved: by a passkey over exactly these details, kept, or by a sign-in."""
     if approval is None:
@@ -170,9 +115,9 @@ async def _assure(
                 next_zh="请先在“通行密钥”页面添加一个，或带原件到窗口办理。",
                 next_en="Add one on the page “Passkeys”, or bring the originals to the counter.",
             )
-        return ASSURANCE_LOGIN
+        return channel
     said = jws.loads(approval.signed, max_bytes=MAX_BYTES)
-    details = [detail.to_json() for detail in narrowed(request, chosen)]
+    details = [detail.to_json() for _, detail in narrowed(request.parts, chosen)]
     same = (said["request"], said["department"]) == (request.public_id, request.department)
     if not same or said["authorization_details"] != details:
         raise Malformed(
@@ -250,76 +195,6 @@ async def _decide(tx: Tx, public_id: str, state: RequestState) -> None:
         next_zh="可在“授权记录”中查看或收回。",
         next_en="See or withdraw it among your grants.",
     )
-
-
-def _request(
-    row: sa.Row[tuple[object, ...]], items: Mapping[str, ServiceItem], types: Mapping[str, CertificateType]
-) -> ConsentRequest:
-    item = items[str(row.item_code)]
-    parts = []
-    for raw, holder in zip(row.details, row.holders, strict=True):
-        detail = Detail.from_json(raw)
-        asks = tuple(_ask(item, types[code], detail.fields.get(code, ())) for code in detail.datatypes)
-        parts.append(Part(UUID(holder), Basis(detail.basis), detail, asks))
-    return ConsentRequest(
-        id=row.id,
-        public_id=str(row.public_id),
-        department=str(row.department),
-        item=item,
-        case_id=str(row.case_id),
-        binding_message=str(row.binding_message),
-        parts=tuple(parts),
-        state=RequestState(row.state),
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-    )
-
-
-def _ask(item: ServiceItem, kind: CertificateType, asked: Iterable[ClaimPath]) -> TypeAsk:
-    """A claim is required when a required material names it; the rest of the type is what is not shown."""
-    paths = tuple(asked)
-    required: set[ClaimPath] = set()
-    material = None
-    for candidate in item.materials:
-        for evidence in candidate.satisfied_by:
-            if evidence.type == kind.code:
-                material = material or candidate.code
-                if candidate.required:
-                    required |= set(evidence.fields)
-    return TypeAsk(
-        kind.code,
-        material,
-        tuple(FieldAsk(path, path in required) for path in paths),
-        tuple(sorted(kind.paths() - set(paths), key=repr)),
-    )
-
-
-def _narrow(part: Part, ticked: Mapping[str, Iterable[ClaimPath]] | None) -> Detail | None:
-    """The detail as granted; None when all that was asked is optional and nothing of it is ticked."""
-    fields: dict[str, tuple[ClaimPath, ...]] = {}
-    for ask in part.types:
-        asked = {field.path for field in ask.fields}
-        required = {field.path for field in ask.fields if field.required}
-        wanted = required if ticked is None else set(map(tuple, ticked.get(ask.type_code, ())))
-        if not wanted <= asked:
-            raise Unprocessable(
-                "consent.wider_than_asked",
-                "授权的内容不能多于请求的内容。",
-                "A grant can never be wider than what was asked.",
-            )
-        if not required <= wanted:
-            raise Unprocessable(
-                "consent.required_missing",
-                "有办理该事项必需的内容没有勾选；如不同意提供，请选择“不同意”。",
-                "Something that this item requires is not ticked; choose refuse if you do not agree.",
-                next_zh="不同意也能办：可以携带原件到窗口办理。",
-                next_en="You may also refuse and bring the originals to the counter.",
-            )
-        if wanted:
-            fields[ask.type_code] = tuple(field.path for field in ask.fields if field.path in wanted)
-    if not fields and not part.detail.predicates and any(ask.fields for ask in part.types):
-        return None
-    return part.detail.narrowed(fields)
 
 
 async def _grant(

@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from hub.catalogue.items import ServiceItem
 from hub.certificates.model import CertificateRef
 from hub.clock import seconds
 from hub.consent.company import may_represent, prove_company
-from hub.consent.entrust import entrusted, lock, not_entrusted
+from hub.consent.entrust import entrusted, lock, not_entrusted, principals_of
+from hub.consent.licence import companies_of
 from hub.consent.model import Basis
 from hub.consent.represent import prove_guardian
 from hub.formats.authorization import Detail
+from hub.registry.model import SubjectKind
+from hub.registry.subjects import kind_of
 from hub.store.tx import Tx, View
 
 TOGETHER: tuple[frozenset[Basis], ...] = (
@@ -31,6 +35,26 @@ class Proof:
     evidence: str | None = None
     ends_at: int | None = None
     row: CertificateRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody for whom a person may decide, and on which basis."""
+
+    principal: UUID
+    basis: Basis
+
+
+async def principals(view: View, *, person: UUID, item: ServiceItem) -> list[Principal]:
+    """Whom this person may decide for in this matter besides themselves: who entrusted them, companies they act for."""
+    legal = item.subject == "legal"
+    found = await companies_of(view, person=person) if legal else []
+    found += [
+        one.principal for one in await principals_of(view, delegate=person)
+        if item.code in one.items and (await kind_of(view, one.principal) is SubjectKind.LEGAL) is legal
+    ]  # fmt: skip
+    basis = Basis.LEGAL_REPRESENTATIVE if legal else Basis.DELEGATE
+    return [Principal(one, basis) for one in dict.fromkeys(found)]
 
 
 def belong_together(details: Sequence[Detail]) -> bool:

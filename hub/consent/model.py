@@ -69,6 +69,8 @@ class Grant:
     seq: int
     created_at: datetime
     withdrawn_at: datetime | None
+    assurance: str = "login"
+    visible_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ grants = sa.Table(
     sa.Column("basis_evidence", sa.String(43), comment="certificate or entrustment that proves the representation"),
     sa.Column("evidence_bucket", sa.SmallInteger, comment="the row of that certificate: a use needs it current"),
     sa.Column("evidence_id", sa.Uuid),
-    sa.Column("assurance", sa.String(16), nullable=False, comment="login or passkey"),
+    sa.Column("assurance", sa.String(16), nullable=False, comment="passkey, login, use_code, paper or office"),
     sa.Column("department", sa.String(32), nullable=False),
     sa.Column("item_code", sa.String(64), nullable=False),
     sa.Column("case_id", sa.String(64), nullable=False),
@@ -166,6 +168,7 @@ grants = sa.Table(
     sa.Column("seq", sa.Integer, nullable=False, comment="grant_seq: events of this grant in order"),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("withdrawn_at", Instant),
+    sa.Column("visible_at", Instant, comment="null: at once; else a published rule delays it for the citizen"),
     sa.CheckConstraint("uses <= max_uses", name="uses_within_limit"),
     sa.Index("ix_grants_holder", "bucket", "holder"),
     sa.Index(
@@ -220,7 +223,7 @@ office_looks = sa.Table(
     sa.Column("case_id", sa.String(64), nullable=False),
     sa.Column("holder", sa.Uuid, nullable=False),
     sa.Column("state", sa.String(12), nullable=False),
-    sa.Column("why_second", sa.String(16), comment="why a second officer was needed: many, hours"),
+    sa.Column("why_second", sa.String(16), comment="why a second officer was needed: many, hours, delay"),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
     sa.Index("ix_office_looks_department", "department", "state"),
@@ -243,6 +246,51 @@ office_counts = sa.Table(
     sa.Column("key", sa.String(96), primary_key=True),
     sa.Column("day", sa.Date, primary_key=True),
     sa.Column("persons", sa.Integer, nullable=False),
+)
+
+guard_counts = sa.Table(
+    "guard_counts",
+    metadata,
+    # How often a limit against misuse was counted in one span: by officer, by department, whoever's process it was.
+    sa.Column("code", sa.String(32), primary_key=True, comment="of the limit"),
+    sa.Column("key", sa.String(96), primary_key=True, comment="department, or department:officer"),
+    sa.Column("span", sa.String(16), primary_key=True, comment="2026-11-23T09, 2026-11-23 or 2026-11, Shanghai"),
+    sa.Column("department", sa.String(32), nullable=False, index=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("released", sa.SmallInteger, nullable=False, comment="how often another officer vouched"),
+    sa.Column("ends_at", Instant, nullable=False, index=True),
+    sa.Column("alarmed_at", Instant),
+)
+
+guard_persons = sa.Table(
+    "guard_persons",
+    metadata,
+    # Whom a count has counted already: each person counts once in a span.
+    sa.Column("code", sa.String(32), primary_key=True),
+    sa.Column("key", sa.String(96), primary_key=True),
+    sa.Column("span", sa.String(16), primary_key=True),
+    sa.Column("person", sa.Uuid, primary_key=True),
+)
+
+use_codes = sa.Table(
+    "use_codes",
+    metadata,
+    # 用证码: what a citizen chose to open, and the code of this minute, known here as a keyed hash only. Spent once.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("public_id", sa.String(43), nullable=False, unique=True),
+    sa.Column("subject_id", sa.Uuid, nullable=False, index=True, comment="who chose, and shows it"),
+    sa.Column("applicant", sa.Uuid, nullable=False, comment="whose matter it is"),
+    sa.Column("beneficiary", sa.Uuid, comment="the child applied for"),
+    sa.Column("item_code", sa.String(64), nullable=False),
+    sa.Column("details", Json, nullable=False, comment="what was ticked; the case is not known yet"),
+    sa.Column("long_hash", sa.LargeBinary, unique=True, comment="keyed hash of what the QR code says"),
+    sa.Column("short_hash", sa.LargeBinary, unique=True, comment="keyed hash of the eight characters"),
+    sa.Column("code_expires_at", Instant),
+    sa.Column("ends_at", Instant, nullable=False, index=True, comment="no new code after this"),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("used_at", Instant),
+    sa.Column("department", sa.String(32), comment="who used it"),
+    sa.Column("case_id", sa.String(64), comment="for which case"),
 )
 
 alarms = sa.Table(

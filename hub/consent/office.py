@@ -1,11 +1,13 @@
 """Office power as data: which department may look by which statute, for which item, at what, and how often.
 
-A rule is a data file with an owner (`data/office/<code>.json`). There is no rule that hides a look from the citizen: a
-file that asked for a delay would be refused.
+A rule is a data file with an owner (`data/office/<code>.json`). The citizen sees each look at once, unless the rule
+names a delay: a published rule of its own (`data/delays/<code>.json`) with an owner, a statute, days and a maximum. The
+look then appears by itself when the days are over; auditors see it always, and a delayed look needs a second officer.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -24,9 +26,33 @@ from hub.store.tx import Tx, View
 _MEMBERS = frozenset(
     {
         "code", "version", "owner", "department", "item_code", "purpose", "display", "statute", "unconfirmed",
-        "types", "limits",
+        "types", "limits", "delay",
     }
 )  # fmt: skip
+
+
+_DELAY = frozenset({"code", "version", "owner", "display", "statute", "why", "unconfirmed", "days", "maximum_days"})
+LONGEST_DELAY = 90
+"""Days: no file can ask for a longer delay than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """A published rule by which the citizen is told later: `days` after the look, at most `maximum_days` ever."""
+
+    code: str
+    version: int
+    owner: str
+    display: Mapping[str, str]
+    statute: Mapping[str, str]
+    why: Mapping[str, str]
+    unconfirmed: tuple[str, ...]
+    days: int
+    maximum_days: int
+
+    def until(self, now: datetime) -> datetime:
+        """When a look of now appears to the citizen."""
+        return now + timedelta(days=self.days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +82,39 @@ class OfficeRule:
     unconfirmed: tuple[str, ...]
     types: tuple[str, ...]
     limits: Limits
+    delay: Delay | None = None
 
 
 @cache
 def load_rules() -> Mapping[str, OfficeRule]:
     """Every rule of office power, by code. Raises Malformed `office.rule_invalid`."""
     return load_folder(files("hub.consent") / "data" / "office", parse, _invalid)
+
+
+@cache
+def load_delays() -> Mapping[str, Delay]:
+    """Every rule of delay, by code. Raises Malformed `office.rule_invalid`."""
+    return load_folder(files("hub.consent") / "data" / "delays", parse_delay, _invalid)
+
+
+def parse_delay(raw: dict[str, Any]) -> Delay:
+    """One rule of delay; ValueError for what is unknown, missing, endless or without a statute."""
+    if raw.keys() != _DELAY:
+        raise ValueError(f"members: {sorted(raw.keys() ^ _DELAY)}")
+    days, most = raw["days"], raw["maximum_days"]
+    if not all(isinstance(n, int) for n in (days, most)) or not 0 < days <= most <= LONGEST_DELAY or not raw["owner"]:
+        raise ValueError("days")
+    return Delay(
+        code=raw["code"],
+        version=raw["version"],
+        owner=raw["owner"],
+        display=display(raw["display"]),
+        statute=display(raw["statute"]),
+        why=display(raw["why"]),
+        unconfirmed=tuple(raw["unconfirmed"]),
+        days=days,
+        maximum_days=most,
+    )
 
 
 def parse(raw: dict[str, Any]) -> OfficeRule:
@@ -72,6 +125,9 @@ def parse(raw: dict[str, Any]) -> OfficeRule:
     numbers = (limits.officer_day, limits.item_day, limits.department_day, limits.second_above)
     if not all(isinstance(n, int) and n > 0 for n in numbers) or not 0 <= limits.from_hour < limits.to_hour <= 24:
         raise ValueError("limits")
+    delay = load_delays().get(raw["delay"]) if raw["delay"] is not None else None
+    if raw["delay"] is not None and delay is None:
+        raise ValueError("delay")
     return OfficeRule(
         code=raw["code"],
         version=raw["version"],
@@ -84,6 +140,7 @@ def parse(raw: dict[str, Any]) -> OfficeRule:
         unconfirmed=tuple(raw["unconfirmed"]),
         types=tuple(raw["types"]),
         limits=limits,
+        delay=delay,
     )
 
 
@@ -118,6 +175,8 @@ async def count_person(tx: Tx, *, rule: OfficeRule, officer: UUID, person: UUID)
         if not counted:
             raise _over(scope, most)
     seen = await tx.value(sa.select(office_counts.c.persons).where(_is("officer", str(officer), day)))
+    if rule.delay is not None:
+        return "delay"
     if int(seen or 0) > limits.second_above:
         return "many"
     hour = tx.now.astimezone(SHANGHAI).hour
@@ -135,15 +194,21 @@ class Alarm:
     at: Any
 
 
-async def raise_alarm(tx: Tx, *, kind: str, rule: str) -> None:
-    """Tell the auditors, in a row and a leaf: who met which limit, never whom they looked for."""
-    actor = tx.actor
+async def raise_alarm(
+    tx: Tx, *, kind: str, rule: str, department: str | None = None, officer: UUID | None = None
+) -> None:
+    """Tell the auditors, in a row and a leaf: who met which limit, never whom they looked for.
+
+    Of the acting officer, unless `department` (and `officer`) say of whom.
+    """
+    if department is None:
+        department, officer = tx.actor.department or "", tx.actor.officer_id
     body = {
         "event": "alarm",
         "kind": kind,
         "rule": rule,
-        "department": actor.department,
-        "officer": str(actor.officer_id) if actor.officer_id else None,
+        "department": department,
+        "officer": str(officer) if officer else None,
         "at": int(tx.now.timestamp()),
     }
     leaf = await commit_event(tx, kind="alarm", subject_id=None, body=body)
@@ -152,8 +217,8 @@ async def raise_alarm(tx: Tx, *, kind: str, rule: str) -> None:
         {
             "id": uuid7(),
             "kind": kind,
-            "department": actor.department or "",
-            "officer_id": actor.officer_id,
+            "department": department,
+            "officer_id": officer,
             "rule": rule,
             "at": tx.now,
             "leaf_hash": leaf.leaf_hash,

@@ -89,10 +89,14 @@ async def _may_withdraw(tx: Tx, found: Grant) -> bool:
 
 
 async def grants_of(view: View, *, subject_id: UUID) -> list[Grant]:
-    """All grants over this person's certificates, newest first, withdrawn and spent ones included."""
+    """All grants over this person's certificates that they may see now, newest first, ended ones included."""
     rows = await view.all(
         sa.select(grants)
-        .where(grants.c.bucket == bucket_of(subject_id), grants.c.holder == subject_id)
+        .where(
+            grants.c.bucket == bucket_of(subject_id),
+            grants.c.holder == subject_id,
+            sa.or_(grants.c.visible_at.is_(None), grants.c.visible_at <= view.now),
+        )
         .order_by(grants.c.id.desc())
     )
     return [from_row(row) for row in rows]
@@ -131,6 +135,8 @@ def from_row(row: Any) -> Grant:
         seq=row.seq,
         created_at=row.created_at,
         withdrawn_at=row.withdrawn_at,
+        assurance=row.assurance,
+        visible_at=row.visible_at,
     )
 
 

@@ -35,11 +35,12 @@ async def accesses_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
         broken = any(row.gap for row in rows) or await history.newest_missing(view, subject_id=subject_id)
         grants = await grants_of(view, subject_id=subject_id)
         offices = await office_names(view)
+        later = await history.delayed(view, subject_id=subject_id)
         standing = [grant for grant in grants if _usable(grant, view)]
     return render(
         visit, "accesses.html", rows=rows, broken=broken, family=family, child=child, offices=offices,
         items=hub.items, types=hub.types, standing=standing, past=[g for g in grants if g not in standing],
-        more=_next_page(rows),
+        more=_next_page(rows), later=later,
     )  # fmt: skip
 
 

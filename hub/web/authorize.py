@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from hub.actor import PUBLIC
+from hub.consent.guard import admit
 from hub.consent.redirect import URI_SECONDS, answer, hand_over, open_pushed, push
 from hub.errors import HubError, Malformed
 from hub.web import examples
@@ -59,6 +60,7 @@ async def par(request: Request) -> Response:
         await client.enter(tx)
         _check(form)
         wanted = await asked(hub, tx, form)
+        await admit(tx, "asked", person=wanted.case.applicant)
         request_uri = await push(
             tx,
             details=wanted.details,

@@ -9,12 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.cases import open as cases
+from hub.cases.named import by_number
 from hub.cases.open import Case
 from hub.cases.score import CaseScore, score_case
 from hub.catalogue.items import ServiceItem
 from hub.clock import seconds
+from hub.consent.guard import admit
 from hub.errors import NotFound, Unprocessable
-from hub.registry import subjects
 from hub.registry.model import SubjectKind
 from hub.web import examples, idempotency
 from hub.web.answer import dumps, json_answer, receipt_for
@@ -77,12 +78,13 @@ async def open_case(request: Request, caller: Verifying) -> Response:
         slot = await idempotency.enter(tx, request, caller=caller.actor.reference(), body=raw)
         if slot and slot.reply:
             return json_answer(slot.reply.body, slot.reply.status)
-        applicant = await subjects.resolve(
+        applicant = await by_number(
             tx, id_type=body.applicant.id_type, id_no=body.applicant.id_no, kind=SubjectKind(item.subject)
         )
-        beneficiary = body.beneficiary and await subjects.resolve(
+        beneficiary = body.beneficiary and await by_number(
             tx, id_type=body.beneficiary.id_type, id_no=body.beneficiary.id_no, kind=SubjectKind.NATURAL
         )
+        await admit(tx, "opened", person=applicant)
         case = await cases.open_case(tx, item=item, applicant=applicant, beneficiary=beneficiary or None)
         answer = dumps(_case(case))
         await idempotency.keep(tx, slot, status=201, body=answer)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actor import PUBLIC
+from hub.consent.guard import admit
 from hub.consent.request import LIVES_AT_MOST, start
 from hub.errors import HubError, Malformed
 from hub.registry import subjects
@@ -49,6 +50,7 @@ async def bc_authorize(request: Request) -> Response:
         await client.enter(tx)
         wanted = await asked(hub, tx, form)
         _check(form)
+        await admit(tx, "asked", person=wanted.case.applicant)
         started = await start(
             tx,
             details=wanted.details,

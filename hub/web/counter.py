@@ -13,12 +13,16 @@ from starlette.responses import RedirectResponse, Response
 from hub.access.model import Outcome
 from hub.cases.asseen import as_seen
 from hub.cases.gather import ask, gather, standing
+from hub.cases.named import by_number
 from hub.cases.open import Case, of_department, open_case, readable
 from hub.cases.procedure import procedure_of
 from hub.cases.score import latest, score_case
+from hub.cases.showncode import Seen, look_by_code
 from hub.cases.steps import steps_of
 from hub.catalogue.catalogue import listed
-from hub.consent.model import RequestState
+from hub.catalogue.items import ServiceItem
+from hub.consent.guard import admit
+from hub.consent.model import Basis, RequestState
 from hub.consent.of_case import Asked, requests_of
 from hub.consent.office import load_rules, rule_for
 from hub.errors import Conflict, HubError
@@ -50,17 +54,21 @@ async def open_page(visit: Annotated[Visit, Depends(clerk)]) -> Response:
     errors: list[tuple[str, str, str]] = []
     if item is None or item.department != visit.actor.department:
         errors.append(("item", "请选择本部门的事项。", "Choose an item of this department."))
-    errors += _number_errors("applicant", "111", given["applicant"])
+    id_type = "001" if item is not None and item.subject == "legal" else "111"
+    errors += _number_errors("applicant", id_type, given["applicant"])
     if given["child"]:
         errors += _number_errors("child", given["child_type"], given["child"])
     if errors or item is None:
         return await _counter(visit, errors, given)
     async with visit.hub.tx(visit.actor) as tx:
-        applicant = await subjects.resolve(tx, id_type="111", id_no=given["applicant"], kind=SubjectKind.NATURAL)
+        applicant = await by_number(
+            tx, id_type=id_type, id_no=given["applicant"], kind=SubjectKind(item.subject)
+        )
         child = None
         if given["child"]:
             kind = SubjectKind.NATURAL
-            child = await subjects.resolve(tx, id_type=given["child_type"], id_no=given["child"], kind=kind)
+            child = await by_number(tx, id_type=given["child_type"], id_no=given["child"], kind=kind)
+        await admit(tx, "opened", person=applicant)
         case = await open_case(tx, item=item, applicant=applicant, beneficiary=child)
     return RedirectResponse(f"/counter/cases/{case.public_id}", status_code=303)
 
@@ -68,6 +76,12 @@ async def open_page(visit: Annotated[Visit, Depends(clerk)]) -> Response:
 @router.get("/cases/{public_id}")
 async def case_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> Response:
     """One case: what is needed, where the consent stands, and (for ten minutes) the last verdict."""
+    return await _case_page(visit, public_id)
+
+
+async def _case_page(
+    visit: Visit, public_id: str, *, errors: Sequence[tuple[str, str, str]] = (), status: int = 200
+) -> Response:
     async with visit.hub.view(visit.actor) as view:
         case = await readable(view, public_id)
         asked = await requests_of(view, case_id=public_id)
@@ -79,7 +93,8 @@ async def case_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> 
         found = await steps_of(view, case=case)
     given = standing(asked)
     return render(
-        visit, "case.html", case=case, seen=seen, steps=found, plan=procedure_of(item), item=item,
+        visit, "case.html", status=status, errors=list(errors), case=case, seen=seen, steps=found,
+        plan=procedure_of(item), item=item,
         asked=asked, score=score.document if score else None,
         offices=offices, types=visit.hub.types, shown=shown, standing=given,
         left=min((grant.max_uses - grant.uses for grant in given), default=0),
@@ -92,12 +107,70 @@ async def case_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> 
 
 @router.post("/cases/{public_id}/ask")
 async def ask_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> Response:
-    """Ask the applicant for what the item allows: their own certificates, and as guardian the child's."""
-    await posted(visit)
+    """Ask for what the item allows: the applicant, or whoever decides for them, named by their number. Whether that
+    one may decide is not told here: a request to somebody who may not simply stays unanswered."""
+    form = await posted(visit)
+    number = text(form, "decider")
+    if number and (errors := _number_errors("decider", "111", number)):
+        return await _case_page(visit, public_id, errors=errors, status=422)
     async with visit.hub.tx(visit.actor) as tx:
         case = await readable(tx, public_id)
-        await ask(tx, case=case, item=visit.hub.items[case.item_code])
+        item = visit.hub.items[case.item_code]
+        by, decider = Basis.HOLDER, None
+        if number:
+            by = Basis.LEGAL_REPRESENTATIVE if item.subject == "legal" else Basis.DELEGATE
+            decider = await subjects.find(tx, id_type="111", id_no=number)
+            if decider is None:
+                await admit(tx, "unknown_number")
+        await ask(tx, case=case, item=item, approver=decider, by=by)
     return RedirectResponse(f"/counter/cases/{public_id}", status_code=303)
+
+
+@router.post("/codes")
+async def open_by_code(visit: Annotated[Visit, Depends(clerk)]) -> Response:
+    """Open a case for whoever shows a use code, and look: no number is typed."""
+    form = await posted(visit)
+    item = visit.hub.items.get(text(form, "item"))
+    if item is None or item.department != visit.actor.department:
+        fault = ("item", "请选择本部门的事项。", "Choose an item of this department.")
+        return await _counter(visit, [fault], {})
+    seen = await _by_code(visit, text(form, "code"), item, None)
+    if seen is None:
+        return await _counter(visit, [_wrong_code()], {"item": item.code})
+    return RedirectResponse(f"/counter/cases/{seen.case.public_id}#verdict", status_code=303)
+
+
+@router.post("/cases/{public_id}/code")
+async def look_with_code(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> Response:
+    """Look at what the applicant's use code opens; the code is typed or scanned, and good for this case only."""
+    form = await posted(visit)
+    async with visit.hub.view(visit.actor) as view:
+        case = await readable(view, public_id)
+    seen = await _by_code(visit, text(form, "code"), visit.hub.items[case.item_code], case)
+    if seen is None:
+        return await _case_page(visit, public_id, errors=[_wrong_code()], status=422)
+    return RedirectResponse(f"/counter/cases/{public_id}#verdict", status_code=303)
+
+
+async def _by_code(visit: Visit, code: str, item: ServiceItem, case: Case | None) -> Seen | None:
+    hub = visit.hub
+    async with hub.tx(visit.actor) as tx:
+        seen = await look_by_code(
+            tx, code=code, item=item, case=case, items=hub.items, types=hub.types, issuer=hub.settings.public_url
+        )
+        if seen is not None:
+            asked = await requests_of(tx, case_id=seen.case.public_id)
+            shown = [_as_json(verdict) for verdict in seen.verdicts]
+            await keep(tx, key=_key(seen.case, asked), value=shown, grant=seen.grants[0].id)
+    return seen
+
+
+def _wrong_code() -> tuple[str, str, str]:
+    return (
+        "code",
+        "用证码不对、已过 60 秒、已经用过，或者不是给这件事、这个人的。请申请人刷新页面，出示新的码。",
+        "Wrong, older than 60 seconds, used, or for another matter or person. Let the applicant reload the page.",
+    )
 
 
 @router.post("/cases/{public_id}/verify")

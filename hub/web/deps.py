@@ -15,6 +15,8 @@ from hub.actor import Actor
 from hub.cases.scheme import Scheme
 from hub.catalogue.items import ServiceItem
 from hub.clock import Clock
+from hub.consent.guard import WITHOUT_CASE, Stopped, admit, alarm_once
+from hub.errors import HubError
 from hub.registry.types import CertificateType
 from hub.store.tx import Database, Tx, View
 from hub.web.workers import Batches
@@ -46,9 +48,33 @@ class Hub:
 
     @asynccontextmanager
     async def tx(self, actor: Actor) -> AsyncIterator[Tx]:
-        """A write transaction on behalf of `actor`; durable when the block has ended."""
-        async with self.db.tx(actor) as tx:
-            yield tx
+        """A write transaction on behalf of `actor`; durable when the block has ended.
+
+        What the guard against misuse stopped is told to the auditors, and what was refused for want of a case is
+        counted, in a transaction of its own, whichever door it was: the refusal undid the first one.
+        """
+        acting = actor
+        try:
+            async with self.db.tx(actor) as tx:
+                try:
+                    yield tx
+                finally:
+                    acting = tx.actor  # a door that authenticates inside has said who it is
+        except Stopped as stopped:
+            await self._alarm(stopped)
+            raise
+        except HubError as refused:
+            if refused.code in WITHOUT_CASE:
+                try:
+                    async with self.db.tx(acting) as tx:
+                        await admit(tx, "no_case")
+                except Stopped as stopped:
+                    await self._alarm(stopped)
+            raise
+
+    async def _alarm(self, stopped: Stopped) -> None:
+        async with self.db.tx(stopped.actor) as tx:
+            await alarm_once(tx, stopped.limit, stopped.place)
 
     @asynccontextmanager
     async def view(self, actor: Actor) -> AsyncIterator[View]:

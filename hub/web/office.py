@@ -15,6 +15,7 @@ from hub.cases.office import (
 )
 from hub.cases.open import readable
 from hub.consent.office import load_rules, rule_for
+from hub.consent.release import holds_of, vouch
 from hub.errors import Forbidden, Malformed, TooMany
 from hub.verification.model import Verdict
 from hub.web.pages.render import render
@@ -30,7 +31,19 @@ async def office_page(visit: Annotated[Visit, Depends(clerk)]) -> Response:
     """What waits for a second officer, and the department's newest looks."""
     async with visit.hub.view(visit.actor) as view:
         looks = await looks_of_department(view)
-    return render(visit, "office.html", looks=looks, rules=load_rules(), me=visit.actor.officer_id)
+        holds = await holds_of(view)
+    return render(
+        visit, "office.html", looks=looks, holds=holds, rules=load_rules(), me=visit.actor.officer_id
+    )
+
+
+@router.post("/holds")
+async def release(visit: Annotated[Visit, Depends(clerk)]) -> Response:
+    """Vouch for another officer of the department whom a limit against misuse holds up."""
+    form = await posted(visit)
+    async with visit.hub.tx(visit.actor) as tx:
+        await vouch(tx, code=text(form, "code"), key=text(form, "key"), span=text(form, "span"))
+    return RedirectResponse("/office#holds", status_code=303)
 
 
 @router.post("/cases/{public_id}")

@@ -1,5 +1,6 @@
 """The citizen decides about a request: reads it in plain words, ticks what is optional, agrees or refuses."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -10,13 +11,13 @@ from hub.catalogue.items import ClaimPath
 from hub.certificates.find import of_holder
 from hub.clock import from_seconds
 from hub.consent import approve, passkeys
-from hub.consent.approve import ConsentRequest
 from hub.consent.entrust import principals_of
 from hub.consent.evidence import demands_passkey
 from hub.consent.licence import companies_of
 from hub.consent.model import Basis, RequestState
 from hub.consent.redirect import answer, return_address
 from hub.consent.represent import record_refusal
+from hub.consent.shown import Part, narrowed
 from hub.errors import Forbidden, HubError, Malformed
 from hub.formats.webauthn import request_text
 from hub.ids import public_token
@@ -78,7 +79,7 @@ async def decide(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> R
         async with hub.tx(visit.actor) as tx:
             if decision in ("agree", "login"):
                 asked = await approve.show(tx, public_id=public_id, items=hub.items, types=hub.types)
-                chosen = _chosen(asked, ticked)
+                chosen = chosen_of(asked.parts, ticked)
                 await approve.approve(tx, public_id=public_id, chosen=chosen, items=hub.items, types=hub.types)
             elif decision == "refuse":
                 await approve.refuse(tx, public_id=public_id)
@@ -113,8 +114,8 @@ async def sign(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> Res
                 raise _another()
             asked = await approve.show(tx, public_id=public_id, items=hub.items, types=hub.types)
             await approve.approve(
-                tx, public_id=public_id, chosen=_chosen(asked, set(signed.ticked)), items=hub.items, types=hub.types,
-                approval=signed.approval,
+                tx, public_id=public_id, chosen=chosen_of(asked.parts, set(signed.ticked)), items=hub.items,
+                types=hub.types, approval=signed.approval,
             )  # fmt: skip
             back = await answer(tx, public_id=public_id, issuer=origin)
     except Forbidden as refusal:
@@ -136,7 +137,7 @@ async def _sign_page(visit: Visit, public_id: str, ticked: set[str]) -> Response
         if not await passkeys.of_person(tx):
             return None
         asked = await approve.show(tx, public_id=public_id, items=hub.items, types=hub.types)
-        details = [one.to_json() for one in approve.narrowed(asked, _chosen(asked, ticked))]
+        details = [one.to_json() for _, one in narrowed(asked.parts, chosen_of(asked.parts, ticked))]
         if not details or asked.state is not RequestState.PENDING:
             return None
         signed = request_text(
@@ -171,7 +172,7 @@ async def _record_refusal(visit: Visit, public_id: str, reason: str) -> None:
                 )
 
 
-def _chosen(asked: ConsentRequest, ticked: set[str]) -> list[dict[str, list[ClaimPath]]]:
+def chosen_of(parts: Sequence[Part], ticked: set[str]) -> list[dict[str, list[ClaimPath]]]:
     """Per part, the required fields and those optional ones whose box was ticked: "part.type.field", or
     "part.type" for all of a certificate."""
     return [
@@ -183,5 +184,5 @@ def _chosen(asked: ConsentRequest, ticked: set[str]) -> list[dict[str, list[Clai
             ]
             for t, ask in enumerate(part.types)
         }
-        for p, part in enumerate(asked.parts)
+        for p, part in enumerate(parts)
     ]

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from hub.actor import SYSTEM
-from hub.consent import passkeys
+from hub.consent import guard, passkeys, usecode
 from hub.errors import HubError
 from hub.store import replay
 from hub.web import idempotency
@@ -20,6 +20,7 @@ async def tidy(hub: Hub) -> int:
     """Delete expired rows once; returns how many. Safe beside any number of others who do the same."""
     async with hub.tx(SYSTEM) as tx:
         gone = await replay.forget_expired(tx) + await idempotency.forget_expired(tx)
+        gone += await guard.forget_ended(tx) + await usecode.forget_old(tx)
         return gone + await passkeys.forget_expired(tx)
 
 

@@ -1,8 +1,10 @@
 """Office power: a statute, somebody else's case, a second officer, numbers a day; and a scraper that is stopped."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -14,13 +16,16 @@ from hub.access.model import Outcome, accesses
 from hub.actor import Actor, ActorKind
 from hub.cases.office import LookState, ask_office, confirm_office, look_by_office, record_stopped
 from hub.cases.open import open_case
-from hub.consent.office import load_rules, newest_alarms, parse
+from hub.consent.office import load_rules, newest_alarms, parse, parse_delay
 from hub.consent.withdraw import grants_of, withdraw
 from hub.errors import HubError, TooMany
 from hub.ledger.model import leaves
-from hub.verification.model import Verdict
+from hub.oversight.search import Query, search
+from hub.verification.model import Ask, Verdict
 
+ROOT = Path(__file__).parents[2]
 RULE = load_rules()["441900-edu-points-recheck"]
+DELAYED = load_rules()["441900-ps-household-papers"]
 SMALL = replace(
     RULE, limits=replace(RULE.limits, officer_day=3, item_day=5, department_day=5, second_above=2)
 )
@@ -69,7 +74,7 @@ async def attempt(world: World, actor: Actor, case: str, *, second: Actor | None
 async def made(world: World, actor: Actor, public_id: str) -> Sequence[Verdict]:
     async with world.tx(actor) as tx:
         return await look_by_office(
-            tx, public_id=public_id, rules={RULE.code: RULE}, items=world.items, types=world.types, issuer="x"
+            tx, public_id=public_id, rules=load_rules(), items=world.items, types=world.types, issuer="x"
         )
 
 
@@ -199,9 +204,52 @@ async def test_a_slow_scraper_with_twenty_accounts_sees_at_most_a_hundred_a_day(
     assert await attempt(world, officer(1), cases[-1][1]) == "seen"  # a new day
 
 
+async def test_a_look_is_delayed_only_by_the_published_rule_and_appears_by_itself(world: World) -> None:
+    await world.department("dg-ps")
+    person = world.person("某人")
+    await world.certificate("household_register", (person, "head"))
+    case = await world.case(person, item=DELAYED.item_code)
+    clerk, second = officer(1, "dg-ps"), officer(2, "dg-ps")
+    assert await attempt(world, clerk, case.public_id, rule=DELAYED) == "waiting", "always a second officer"
+    assert await attempt(world, clerk, case.public_id, rule=DELAYED, second=second) == "seen"
+    auditor = Actor(ActorKind.OFFICER, department="dg-audit", officer_id=UUID(int=9), roles=frozenset({"auditor"}))
+
+    async def seen() -> tuple[int, int, int]:
+        async with world.view(await world.citizen(person)) as view:
+            me = view.actor.subject_id
+            rows = await history.of_subject(view, subject_id=me)
+            assert not any(row.gap for row in rows)
+            assert not await history.newest_missing(view, subject_id=me)
+            later, _ = await history.delayed(view, subject_id=me)
+            return len(rows), len(await grants_of(view, subject_id=me)), later
+
+    async with world.tx(auditor) as tx:
+        total = (await search(tx, query=Query(case_id=case.public_id))).total
+    assert total == len(DELAYED.types)
+    assert await seen() == (0, 0, total)
+    # A look of another kind meanwhile: seen at once, with no gap where the delayed ones stand.
+    _, grants = await world.grant(person, ["degree"])
+    await world.department("dg-edu")
+    await world.verify(await world.case(person), grants, [Ask("degree")])
+    assert await seen() == (1, 1, total)
+    world.clock.advance(days=DELAYED.delay.days)
+    assert await seen() == (1 + total, 2, 0)
+
+
+def test_no_delay_is_endless() -> None:
+    raw = json.loads((ROOT / "hub" / "consent" / "data" / "delays" / "pipl-35-inquiry.json").read_text())
+    assert parse_delay(raw) == DELAYED.delay
+    for change in ({"days": 61}, {"maximum_days": 91, "days": 91}, {"days": 0}, {"owner": ""}, {"more": 1}):
+        with pytest.raises(ValueError):  # noqa: PT011 - each of them, whatever it says
+            parse_delay({**raw, **change})
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"delay_days": 30}, {"limits": {"officer_day": 0}}, {"statute": []}, {"limits": None}],
+    [
+        {"delay_days": 30}, {"delay": "no-such-rule"}, {"limits": {"officer_day": 0}}, {"statute": []},
+        {"limits": None},
+    ],  # fmt: skip
 )
 def test_rules_that_say_too_little_or_ask_to_hide_are_refused(change: dict) -> None:
     raw = {
@@ -211,6 +259,7 @@ def test_rules_that_say_too_little_or_ask_to_hide_are_refused(change: dict) -> N
         "statute": [{"locale": "zh-CN", "name": "甲"}, {"locale": "en", "name": "A"}],
         "limits": {"officer_day": 1, "item_day": 1, "department_day": 1, "second_above": 1,
                    "from_hour": 7, "to_hour": 21},
+        "delay": None,
     }  # fmt: skip
     assert parse(raw).code == "x"
     with pytest.raises((ValueError, TypeError)):

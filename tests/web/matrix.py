@@ -48,6 +48,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "passkey": frozenset({"wang"}),
     "item": frozenset({"wang", "li"}),
     "look": frozenset({"clerk", "decider"}),
+    "use_code": frozenset({"wang"}),
 }
 
 
@@ -171,6 +172,10 @@ ROWS: dict[str, Row] = {
     "GET /objections": Row("citizen"),
     "POST /wallet/{public_id}/object": Row("citizen", "certificate", _form(words="x")),
     "POST /accesses/{public_id}/complain": Row("citizen", "access", _form(words="x")),
+    "GET /usecode": Row("citizen"),
+    "POST /usecode/choice": Row("citizen", send=_form(item="x")),
+    "GET /usecode/{public_id}": Row("citizen", "use_code"),
+    "POST /usecode/{public_id}/stop": Row("citizen", "use_code"),
     "GET /requests": Row("citizen"),
     "GET /requests/{public_id}": Row("citizen", "request"),
     "POST /requests/{public_id}": Row("citizen", "request", _form(decision="refuse")),
@@ -194,6 +199,10 @@ ROWS: dict[str, Row] = {
     "POST /counter/cases/{public_id}/ask": Row("counter", "case", _form(who="applicant")),
     "POST /counter/cases/{public_id}/verify": Row("counter", "case"),
     "POST /counter/cases/{public_id}/score": Row("counter", "case"),
+    "POST /counter/codes": Row("counter", send=_form(item="441900-edu-points-enrolment", code="x")),
+    "POST /counter/cases/{public_id}/code": Row("counter", "case", _form(code="x")),
+    "GET /office-rules": Row("public"),
+    "POST /office/holds": Row("counter", send=_form(code="x", key="x", span="x")),
     "GET /office": Row("counter"),
     "POST /office/cases/{public_id}": Row("counter", "case", alike=False),  # not for a case without such a rule
     "GET /office/{public_id}": Row("counter", "look"),

@@ -31,6 +31,7 @@ from hub.consent.entrust import offer
 from hub.consent.model import consent_requests, passkeys
 from hub.consent.model import grants as grants_table
 from hub.consent.office import load_rules
+from hub.consent.usecode import choose
 from hub.ids import public_token, uuid7
 from hub.oversight.objections import complain_of_access
 from hub.oversight.ratings import rate
@@ -162,7 +163,12 @@ async def city(sqlite_database: str, clock: FixedClock, tmp_path: Path) -> City:
         objection = await complain_of_access(tx, subject_id=tx.actor.subject_id, access=access, words="不该看")
         row = {"credential_id": "wangs", "public_id": "wangs", "subject_id": tx.actor.subject_id, "label": "x"}
         await tx.insert(passkeys, {**row, "public_key": b"x", "sign_count": 0, "created_at": tx.now})
+        shown = await choose(
+            tx, item=item, applicant=tx.actor.subject_id, beneficiary=None,
+            details=[world.detail(case, ["degree"])],
+        )  # fmt: skip
     things = {
+        "use_code": shown.public_id,
         "type": "degree",
         "rating": rating.public_id,
         "passkey": "wangs",

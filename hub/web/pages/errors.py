@@ -64,7 +64,7 @@ def error_page(request: Request, error: HubError, *, status: int, request_id: st
         return RedirectResponse(f"/login?next={request.url.path}", status_code=303)
     visit: Visit = getattr(request.state, "visit", None) or bare_visit(request)
     following = (error.next_zh, error.next_en) if error.next_zh and error.next_en else DEFAULT_NEXT
-    return render(
+    page = render(
         visit,
         "error.html",
         status=status,
@@ -75,3 +75,6 @@ def error_page(request: Request, error: HubError, *, status: int, request_id: st
         code=error.code,
         request_id=request_id,
     )
+    if "retry_after" in error.facts:
+        page.headers["Retry-After"] = str(error.facts["retry_after"])
+    return page

@@ -39,6 +39,8 @@ from hub.web import (
     rankings,
     ratings,
     requests,
+    rules,
+    usecode,
     verify,
     wallet,
 )
@@ -55,8 +57,8 @@ Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 Message = MutableMapping[str, Any]
 
 DOORS = (
-    login, wallet, apply, items, requests, passkeys, entrust, accesses, disputes, verify, counter, desk,
-    rankings, office, officer, auditor, admin, developers, mycase, casework, objections, forms,
+    login, wallet, apply, items, requests, usecode, passkeys, entrust, accesses, disputes, verify, counter, desk,
+    rankings, office, rules, officer, auditor, admin, developers, mycase, casework, objections, forms,
     appointments, board, ratings, archives,
 )  # fmt: skip
 

@@ -5,6 +5,7 @@ policy below, although no page needs a script yet.
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
+from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from hub.catalogue.items import ServiceItem
+from hub.clock import SHANGHAI
 from hub.registry.types import CertificateType
 from hub.web.pages import words
 
@@ -60,6 +63,10 @@ def _when(context: Context, moment: datetime) -> str:
     return words.when(moment, context["v"].lang)
 
 
+def _clock_time(moment: datetime) -> str:
+    return f"{moment.astimezone(SHANGHAI):%H:%M:%S}"
+
+
 @pass_context
 def _day(context: Context, value: date) -> str:
     return words.day(value, context["v"].lang)
@@ -82,6 +89,17 @@ def _claim_name(path: tuple[str | int | None, ...], kind: CertificateType, lang:
     return kind.claim_label(path, lang)
 
 
+def inline_svg(picture: bytes) -> Markup:
+    """A picture that this hub drew itself, to stand in a page: only the one path of it, in an `svg` of ours."""
+    box = re.search(rb'viewBox="([0-9. ]+)"', picture)
+    path = re.search(rb'<path [^>]*?d="([MLHVZmlhvz0-9., ]+)"', picture)
+    if box is None or path is None:
+        raise ValueError("not a picture of ours")
+    return Markup(
+        '<svg class="code" viewBox="{}" role="presentation" aria-hidden="true" focusable="false"><path d="{}"/></svg>'
+    ).format(box[1].decode(), path[1].decode())
+
+
 @cache
 def environment() -> Environment:
     """The templates of the hub, strict: a name that is missing fails instead of printing nothing."""
@@ -93,7 +111,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.globals |= {"t": t, "words": words, "style": f"/static/site.css?{_digest('site.css')}"}
-    env.filters |= {"name": _name, "when": _when, "day": _day, "last_day": _last_day}
+    env.filters |= {"name": _name, "when": _when, "day": _day, "last_day": _last_day, "clock_time": _clock_time}
     env.filters |= {"item_name": _item_name, "type_name": _type_name, "claim_name": _claim_name}
     return env
 

@@ -40,6 +40,7 @@ _CITIZEN_MENU = (
     ("/wallet", "我的证照", "My certificates"),
     ("/apply", "办事", "Apply"),
     ("/items", "要带什么", "What to bring"),
+    ("/usecode", "用证码", "Use code"),
     ("/requests", "待我同意", "Waiting for me"),
     ("/accesses", "谁看过我的证照", "Who looked"),
     ("/entrust", "委托他人", "Entrust"),

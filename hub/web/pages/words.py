@@ -189,12 +189,23 @@ OFFICE: dict[str, Word] = {
     "refused": Word("第二人不同意", "Refused by the second officer", "cross", "mute"),
 }
 
+SPANS: dict[str, tuple[str, str]] = {"hour": ("小时", "hour"), "day": ("天", "day"), "month": ("月", "month")}
+
+THEN: dict[str, tuple[str, str]] = {
+    "alarm": ("告知审计人员", "auditors are told"),
+    "throttle": ("这一时段内暂停", "held up until the span is over"),
+    "second": ("须另一名工作人员放行", "another officer must vouch"),
+    "stop": ("停止到这一时段结束", "stopped until the span is over"),
+}
+
 NOT_REACHED = Word("没有再查", "Not reached", "minus", "mute")
 
 ASSURANCE: dict[str, tuple[str, str]] = {
     "login": ("登录后点选", "Sign-in and a click"),
     "passkey": ("通行密钥", "Passkey"),
     "office": ("依职能，未经本人同意", "Office power, without consent"),
+    "use_code": ("登录后出示用证码", "Sign-in, and a use code at the counter"),
+    "paper": ("纸质签字，两名工作人员见证（可信程度较低）", "Signed paper, two officers (lower assurance)"),
 }
 
 BASES: dict[str, tuple[str, str]] = {
@@ -236,6 +247,17 @@ _REASONS: dict[str, tuple[str, str]] = {
     "office.limit_item": ("该事项当天查验人数已满", "the item had reached the day's number"),
     "office.limit_department": ("部门当天查验人数已满", "the department had reached the day's number"),
     "office.own_case": ("办件是同一名工作人员开立的", "the same officer had opened the case"),
+    "use_code.other_matter": ("用证码是给另一件事或另一个人的", "the use code was for another matter or person"),
+    "guard.wrong_code": ("多次输错用证码", "many wrong use codes"),
+    "guard.opened": ("替许多人开办件", "cases opened for many people"),
+    "guard.unknown_number": ("连续输入没有记录的证件号码", "many numbers that nobody here has"),
+    "guard.asked": ("向许多人请求同意", "many people asked for consent"),
+    "guard.at_night": ("在规定时段以外办理多人", "several people handled outside the hours"),
+    "guard.no_case": ("没有在办办件却想看", "tries to look without an open case"),
+    "guard.paper": ("许多纸质同意", "many consents on paper"),
+    "guard.paper_second": ("复核许多纸质同意", "many consents on paper confirmed"),
+    "guard.seen": ("看了许多人的证照", "certificates of many people seen"),
+    "guard.refused": ("查看被拒绝许多次", "many refused looks"),
     "office.not_yours": ("没有依职能查验的权限", "there was no power to look"),
     "grant.proof_fallen": ("证明代理资格的证照已失效", "what proved the right to decide does not stand any more"),
     "grant.frozen": ("监护关系有争议，同意已冻结", "the guardian is disputed and the consent frozen"),

@@ -12,7 +12,7 @@ async def test_a_clerk_looks_by_office_power_and_everybody_concerned_sees_it(fam
     page = await clerk.send(page, f"{page.url.path}/look")
     assert ("已查验" in page.text, "学位" in page.text) == (True, True)
     assert family.parent.id_no not in page.text
-    assert "未核实" in (await clerk.get("/office")).text
+    assert "未核实" in (await clerk.get("/office-rules")).text
     mine = await (await family.as_parent()).get("/accesses")
     assert "依职能查验" in mine.text
     assert not mine.root.xpath("//form[contains(@action, '/withdraw')]")
