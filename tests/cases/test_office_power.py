@@ -249,7 +249,7 @@ def test_no_delay_is_endless() -> None:
     [
         {"delay_days": 30}, {"delay": "no-such-rule"}, {"limits": {"officer_day": 0}}, {"statute": []},
         {"limits": None},
-    ],  # fmt: skip
+    ],
 )
 def test_rules_that_say_too_little_or_ask_to_hide_are_refused(change: dict) -> None:
     raw = {
