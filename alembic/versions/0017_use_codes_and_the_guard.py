@@ -22,7 +22,7 @@ def upgrade() -> None:
         ),
         sa.Column("department", sa.String(length=32), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("released", sa.SmallInteger(), nullable=False, comment="how often another officer vouched"),
+        sa.Column("released", sa.Integer(), nullable=False, comment="how often another officer vouched"),
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("alarmed_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("code", "key", "span", name=op.f("pk_guard_counts")),

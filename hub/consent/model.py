@@ -257,7 +257,7 @@ guard_counts = sa.Table(
     sa.Column("span", sa.String(16), primary_key=True, comment="2026-11-23T09, 2026-11-23 or 2026-11, Shanghai"),
     sa.Column("department", sa.String(32), nullable=False, index=True),
     sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("released", sa.SmallInteger, nullable=False, comment="how often another officer vouched"),
+    sa.Column("released", sa.Integer, nullable=False, comment="how often another officer vouched"),
     sa.Column("ends_at", Instant, nullable=False, index=True),
     sa.Column("alarmed_at", Instant),
 )
