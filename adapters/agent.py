@@ -20,7 +20,7 @@ from adapters import preview as previewing
 from adapters import quarantine as quarantining
 from adapters import survey as surveying
 from adapters import sync as syncing
-from adapters.client import HubClient
+from adapters.client import ATTEMPTS, HubClient
 from adapters.desk import Desk
 from adapters.enrolment import PURPOSES, Enrolment
 from adapters.mapping import columns_of
@@ -45,6 +45,7 @@ from keys.signer import Signer
 
 if TYPE_CHECKING:
     from adapters.faces import FaceReport
+    from adapters.line import Line, Told
 
 REF_SECRET = "ref"
 ALARM = timedelta(hours=48)
@@ -78,6 +79,8 @@ class Agent:
         self, config: Config, keyring: Keyring, state: State, client: HubClient, clock: Clock
     ) -> None:
         self.config = config
+        self.poll: HubClient | None = None
+        """For the line: it asks again by itself, so this client does not."""
         self.keyring = keyring
         self.state = state
         self._client = client
@@ -87,7 +90,12 @@ class Agent:
             return keyring.active(purpose, clock())
 
         self._enrolment = Enrolment(config.agent, keyring, state, client, clock)
-        book = StatusBook(state, client, lambda: signer("status"), self._own_status_key, clock)
+
+        def book_of(state: State) -> StatusBook:
+            return StatusBook(state, client, lambda: signer("status"), self._own_status_key, clock)
+
+        self._book_of = book_of
+        book = book_of(state)
         self.desk = Desk(
             config.agent,
             state,
@@ -114,14 +122,22 @@ class Agent:
         def client_key() -> Signer:
             return keyring.active("client", clock())
 
-        client = HubClient(
-            config.agent.hub, config.agent.department, client_key, transport=transport, clock=clock
-        )
-        return cls(config, keyring, State(config.agent.state, faces=config.agent.faces), client, clock)
+        def client_of(attempts: int) -> HubClient:
+            return HubClient(
+                config.agent.hub, config.agent.department, client_key, transport=transport, clock=clock,
+                attempts=attempts,
+            )  # fmt: skip
+
+        client = client_of(ATTEMPTS)
+        made = cls(config, keyring, State(config.agent.state, faces=config.agent.faces), client, clock)
+        made.poll = client_of(1)
+        return made
 
     def close(self) -> None:
         """Close the state file and connections."""
         self._client.close()
+        if self.poll is not None:
+            self.poll.close()
         self.state.close()
 
     def __enter__(self) -> Self:
@@ -199,6 +215,15 @@ class Agent:
     def work_orders(self) -> list[OrderReport]:
         """Sign the files that officers handed in at the hub; see `adapters.orders`."""
         return ordering.work_orders(self.desk, self.config)
+
+    def line(self, told: "Told" = lambda _: None, *, wait: int | None = None) -> "Line":
+        """The line for pull orders, to be held while the agent serves; does nothing without a dataset to look up in."""
+        from adapters.line import WAIT_SECONDS, Line  # passkey libraries are needed by no other command
+
+        return Line(
+            self.desk, self.config.datasets, poll=self.poll or self._client, book_of=self._book_of, told=told,
+            wait=WAIT_SECONDS if wait is None else wait,
+        )  # fmt: skip
 
     def faces(self, *, certificates: Sequence[str] | None = None, limit: int | None = None) -> "FaceReport":
         """Render and hand in the printed faces that wait; see `adapters.faces`."""

@@ -60,12 +60,14 @@ class HubClient:
         transport: httpx.BaseTransport | None = None,
         clock: Clock = now,
         sleep: Callable[[float], None] = time.sleep,
+        attempts: int = ATTEMPTS,
     ) -> None:
         self.hub = hub
         self.department = department
         self._signer = signer
         self._clock = clock
         self._sleep = sleep
+        self._attempts = attempts
         self._http = httpx.Client(
             transport=transport, timeout=httpx.Timeout(60, connect=10), headers={"user-agent": "yimen-agent"}
         )
@@ -183,6 +185,33 @@ class HubClient:
         """`POST /v1/work-orders/{id}/done`: counts only, which add up to the rows of the file."""
         self._json("POST", f"/v1/work-orders/{order_id}/done", {"signed": signed, "quarantined": quarantined})
 
+    def pull_orders(self, types: Sequence[str], *, wait: int, room: int, leaving: bool = False) -> list[str]:
+        """`POST /v1/pulls/next`: wait for orders (long poll); empty when the time was over."""
+        body = {"types": list(types), "wait": wait, "room": room, "leaving": leaving}
+        orders = self._json("POST", "/v1/pulls/next", body).get("orders")
+        if not isinstance(orders, list) or not all(isinstance(one, str) for one in orders):
+            raise odd_answer()
+        return orders
+
+    def answer_pull(
+        self,
+        pull: str,
+        outcome: str,
+        *,
+        reason: str = "",
+        certificate: Registration | None = None,
+        certificate_id: str | None = None,
+    ) -> Registered | None:
+        """`POST /v1/pulls/{id}/answer`: what a look-up came to; with a new certificate how it was registered."""
+        body = {
+            "outcome": outcome,
+            "reason": reason,
+            "certificate": None if certificate is None else certificate.body(),
+            "certificate_id": certificate_id,
+        }
+        found = self._json("POST", f"/v1/pulls/{pull}/answer", body)
+        return None if certificate is None else registered(found)
+
     def public(self, path: str) -> bytes:
         """What a public door answers, as it is."""
         return self._persist("GET", path, lambda: ({}, None)).content
@@ -253,7 +282,7 @@ class HubClient:
                 answer = self._http.request(method, self.hub + path, content=content, headers=headers)
             except httpx.TransportError as fault:
                 attempt += 1
-                if attempt >= ATTEMPTS:
+                if attempt >= self._attempts:
                     raise unreachable(type(fault).__name__) from fault
                 self._pause(attempt, None)
                 continue
@@ -270,7 +299,7 @@ class HubClient:
                 continue
             attempt += 1
             again = answer.status_code in _RETRY_STATUS or (answer.status_code == 500 and attempt <= 2)
-            if not again or attempt >= ATTEMPTS:
+            if not again or attempt >= self._attempts:
                 raise problem(answer.status_code, _body(answer))
             self._pause(attempt, wanted)
 

@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -29,7 +29,10 @@ from adapters.shell import (
 )
 from adapters.survey import Survey
 from adapters.sync import SyncReport
-from hub.errors import TooMany, Unavailable
+from hub.errors import HubError, TooMany, Unavailable
+
+if TYPE_CHECKING:
+    from adapters.pulls import Answered
 
 __all__ = ["CODE", "PASSPHRASE", "app"]
 
@@ -258,8 +261,8 @@ def serve(
     rounds: Annotated[int, typer.Option("--rounds", min=0, help="几轮后停，0 不停 0: for ever")] = 0,
     config: ConfigPath = CONFIG,
 ) -> None:
-    """一直运行：同步、工单、证面，然后等下一轮。 Keep going: sync, work orders, faces, wait."""
-    with opened(config) as agent:
+    """一直运行：同步、工单、证面，等下一轮；其间答复当场取证。 Keep going: sync, work orders, faces; answers pulls."""
+    with opened(config) as agent, agent.line(_pulled):
         done = 0
         while True:
             try:
@@ -277,6 +280,14 @@ def serve(
             if rounds and done >= rounds:
                 return
             time.sleep(every)
+
+
+def _pulled(said: "Answered | HubError") -> None:
+    """One line for each pull: its number, how it ended, why. Nothing about a person."""
+    if isinstance(said, HubError):
+        say(f"✗ {said.zh} {said.en} ({said.code})", "red")
+    else:
+        say(f"· pull {said.jti[:8]}… {said.outcome} {said.reason}".rstrip(), "dim")
 
 
 @app.command()

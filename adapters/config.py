@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from adapters.lookupconfig import log_key_of, lookup_of
 from adapters.model import (
     DATE_FORMATS,
     KINDS,
@@ -72,7 +73,9 @@ def load(path: str | Path, *, environment: Mapping[str, str] | None = None) -> C
 
 
 def _agent(value: Value, folder: Path) -> AgentConfig:
-    found = value.members("department", "hub", "state", "keys", "faces", required=("department", "hub"))
+    found = value.members(
+        "department", "hub", "state", "keys", "faces", "log_key", required=("department", "hub")
+    )
     department = found["department"].text()
     if not _SLUG.fullmatch(department):
         raise found["department"].fault(
@@ -97,6 +100,7 @@ def _agent(value: Value, folder: Path) -> AgentConfig:
         folder / (found["state"].text(empty=False) if "state" in found else "state.db"),
         folder / (found["keys"].text(empty=False) if "keys" in found else "keys"),
         faces=found["faces"].flag() if "faces" in found else True,
+        log_key=log_key_of(found["log_key"]) if "log_key" in found else None,
     )
 
 
@@ -115,6 +119,7 @@ def _dataset(value: Value, shared: AnySource | None, folder: Path) -> Dataset:
         "reconcile",
         "cursor",
         "coverage",
+        "lookup",
         required=("id", "type", "key", "holders", "claims"),
     )
     source = source_of(found["source"], folder) if "source" in found else shared
@@ -141,12 +146,13 @@ def _dataset(value: Value, shared: AnySource | None, folder: Path) -> Dataset:
             )
         claims["number"] = _field(found["number"])
     valid = found["valid"].members("from", "until") if "valid" in found else {}
+    holders = tuple(_holder(item) for item in found["holders"].items())
     return Dataset(
         id=_word(found["id"]),
         type=_word(found["type"]),
         source=source,
         key=found["key"].texts(),
-        holders=tuple(_holder(item) for item in found["holders"].items()),
+        holders=holders,
         claims=claims,
         query=found["query"].text(empty=False).strip().rstrip(";") if "query" in found else None,
         valid_from=_date(valid["from"]) if "from" in valid else None,
@@ -155,6 +161,7 @@ def _dataset(value: Value, shared: AnySource | None, folder: Path) -> Dataset:
         reconcile=_reconcile(found["reconcile"]) if "reconcile" in found else Reconcile(),
         cursor=_cursor(found["cursor"], source) if "cursor" in found else None,
         coverage=_coverage(found["coverage"]) if "coverage" in found else None,
+        lookup=lookup_of(found["lookup"], source, holders) if "lookup" in found else None,
     )
 
 

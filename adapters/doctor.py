@@ -78,6 +78,8 @@ def _waiting(agent: "Agent") -> Iterator[Check]:
         f"{waiting[0]} wait to be sent; at most {waiting[1]} attempts.",
     )  # fmt: skip
     for dataset in agent.config.datasets:
+        if dataset.lookup is not None and dataset.lookup.only:
+            continue  # never read whole
         last = agent.state.last_whole(dataset.id)
         age = (agent.desk.now - datetime.fromisoformat(last[0])).total_seconds() if last else None
         hours = "-" if age is None else f"{age / 3600:.0f}"

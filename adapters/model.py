@@ -159,6 +159,23 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Lookup:
+    """How one person's row is looked up when the hub asks (a pull), with the citizen's consent.
+
+    `by` are alternatives, each of (column, "id_no" or "name") that must all match.
+    `only`: the dataset is never synced, and what is signed ends tonight. `timeout` is seconds, `rate` look-ups a
+    second. `passkey`: a consent by sign-in alone is not enough.
+    """
+
+    by: tuple[tuple[tuple[str, str], ...], ...] = ()
+    only: bool = False
+    timeout: int = 3
+    rate: int = 20
+    at_once: int = 4
+    passkey: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """One query or file of rows, mapped to one certificate type."""
 
@@ -175,6 +192,7 @@ class Dataset:
     reconcile: Reconcile = Reconcile()
     cursor: Cursor | None = None
     coverage: Coverage | None = None
+    lookup: Lookup | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +215,8 @@ class AgentConfig:
     keys: Path
     faces: bool = True
     """Whether printed faces are made: signed tokens wait in the state file until then."""
+    log_key: str | None = None
+    """The ledger's verifier key, pinned. Without it the one that is met first is kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,6 +294,12 @@ class Pass:
 
     def _promise(self, job: _Job, free: Iterator[tuple[str, int]]) -> None:
         change, entry = job.change, job.entry
+        if self.dataset.lookup is not None:  # a pull may have been faster with this very row
+            entry = self.desk.state.entry(self.dataset.id, change.ref)
+            current = entry is not None and entry.state == "current" and entry.claims_hash == change.digest
+            fresher = change.mapped is not None and current and not self._is_old(entry, change.mapped)
+            if fresher or self.desk.state.promised(self.dataset.id, change.ref) is not None:
+                return
         if change.mapped is None:
             if entry is not None:
                 self.desk.state.promise(ending(self.desk, entry, change.reason, self.pass_id))

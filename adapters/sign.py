@@ -36,15 +36,14 @@ def payload_of(
     *,
     issuer: str,
     generation: int,
-    status: tuple[str, int],
+    status: tuple[str, int] | None,
     now: datetime,
 ) -> dict[str, Any]:
     """The claims of one certificate, selectively disclosable ones wrapped in `SD`.
 
     Times are rounded to the Shanghai day (RFC 9901 section 10.1: iat and nbf down, exp up), so that certificates
-    of one day cannot be told apart by them. `status` is (list uri, index).
+    of one day cannot be told apart by them. `status` is (list uri, index); None only where `valid_until` is given.
     """
-    uri, idx = status
     today = civil_day(now)
     payload: dict[str, Any] = {
         "iss": issuer,
@@ -52,9 +51,10 @@ def payload_of(
         "jti": base64url.encode(secrets.token_bytes(16)),
         "iat": seconds(day_start(today)),
         "nbf": seconds(day_start(date.fromisoformat(mapped.valid_from) if mapped.valid_from else today)),
-        "status": {"status_list": {"idx": idx, "uri": uri}},
         "version": generation,
     }
+    if status is not None:
+        payload["status"] = {"status_list": {"idx": status[1], "uri": status[0]}}
     if mapped.valid_until:
         payload["exp"] = seconds(day_end(date.fromisoformat(mapped.valid_until)))
     if kind.living:
@@ -73,7 +73,7 @@ def sign_certificate(
     *,
     issuer: str,
     generation: int,
-    status: tuple[str, int],
+    status: tuple[str, int] | None,
     now: datetime,
     signer: Signer,
 ) -> str:

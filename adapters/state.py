@@ -139,6 +139,12 @@ class State:
         sql = f"select {_WAITING} from outbox order by id limit ?"  # noqa: S608
         return [Waiting(*row) for row in self.db.execute(sql, (limit,))]
 
+    def promised(self, dataset: str, ref: str) -> Waiting | None:
+        """What waits for the hub about one source key; there is at most one."""
+        sql = f"select {_WAITING} from outbox where dataset = ? and ref = ?"  # noqa: S608
+        row = self.db.execute(sql, (dataset, ref)).fetchone()
+        return Waiting(*row) if row else None
+
     def keep_list_token(self, waiting_id: int, token: str) -> None:
         """Remember the status list that goes with a promise before it is sent, so that a resend sends the same."""
         with self.transaction() as db:

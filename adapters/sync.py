@@ -50,6 +50,8 @@ def sync(desk: Desk, datasets: Iterable[Dataset], *, whole: bool = False) -> Syn
         counts = deliver(desk)
         desk.book.refresh()
         for dataset in datasets:
+            if dataset.lookup is not None and dataset.lookup.only:  # it is asked row by row (`adapters.pulls`)
+                continue
             try:
                 one = Pass(desk, dataset)
             except (SourceFault, NotFound, Malformed) as fault:  # its type is not ours, or not there

@@ -43,6 +43,10 @@ create table if not exists mended (
     officer text not null, made text not null, primary key (dataset, key, source_column)) without rowid;
 create table if not exists unprinted (
     certificate_id text primary key, dataset text not null, sd_jwt text not null) without rowid;
+create table if not exists pull (
+    jti text primary key, grant_id text not null, type text not null, taken text not null, expires integer not null,
+    outcome text not null default '', reason text not null default '') without rowid;
+create index if not exists pull_grant on pull (grant_id, type);
 create table if not exists type_document (
     code text primary key, document text not null, fetched text not null) without rowid;
 """

@@ -9,6 +9,7 @@ import hub.ledger.model
 import hub.oversight.model
 import hub.registry.model
 import hub.store.model
+import hub.verification.model
 from hub.store.base import metadata
 
 __all__ = ["metadata"]

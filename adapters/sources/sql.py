@@ -32,6 +32,8 @@ from adapters.model import SqlSource
 from adapters.source import Row, SourceFault, Unreadable
 from adapters.sources.kinds import kinds_of
 
+Match = tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
+"""Alternatives, each of (column, spellings) that must all hold."""
 _BAD_ROW = (DataError, ValueError, ArithmeticError)  # one value of one row; everything else breaks the pass
 _WRITES = ("INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "CREATE", "ALL PRIVILEGES", "SUPER", "TRUNCATE")
 _PG_WRITES = """
@@ -48,6 +50,7 @@ class SqlRows:
     A page that cannot be fetched is halved down to the single row that spoils it; that row is `Unreadable`.
     `since` (column, value) leaves out rows whose column does not lie after the value, `between` (low, high) those
     whose first key column lies below low or not below high; rows without a key belong to the range without a low.
+    `match` keeps the rows of which one alternative holds.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class SqlRows:
         *,
         since: tuple[str, Any] | None = None,
         between: tuple[Any, Any] | None = None,
+        match: Match = (),
     ) -> None:
         self.complete = False
         self._source = source
@@ -67,7 +71,8 @@ class SqlRows:
         self._engine = _engine(source)
         # A colon in the query is the department's own text (a time, a cast), never one of our parameters.
         wrapped: TextClause = text(query.replace(":", "\\:"))
-        named = dict.fromkeys([*key, since[0]] if since else key)
+        asked = [name for one in match for name, _ in one]
+        named = dict.fromkeys([*key, *([since[0]] if since else []), *asked])
         self._rows: Subquery = wrapped.columns(*map(column, named)).subquery("q")
         self._after = [] if since is None else [self._rows.c[since[0]] > _bound(since[1])]
         if between is not None:
@@ -77,6 +82,8 @@ class SqlRows:
             self._connection = self._snapshot()
             self._refuse_writable()
             self.columns = self._columns()
+            if match:
+                self._after.append(or_(*(and_(*(self._is(*part) for part in one)) for one in match)))
         except SQLAlchemyError as fault:
             self._engine.dispose()
             raise _moving(fault) from fault
@@ -119,6 +126,13 @@ class SqlRows:
                 if value not in found:
                     found.append(value)
         return found
+
+    def _is(self, name: str, spellings: tuple[str, ...]) -> Any:
+        """One of these spellings stands in the column; a column of numbers is asked for numbers."""
+        kind = self.kinds.get(name, "").lower()
+        if any(word in kind for word in ("int", "decimal", "numeric", "number")):
+            return self._rows.c[name].in_([int(one) for one in spellings if one.isascii() and one.isdigit()])
+        return self._rows.c[name].in_(list(spellings))
 
     def _within(self, low: Any, high: Any) -> list[Any]:
         first = self._rows.c[self._key[0]]

@@ -7,6 +7,7 @@ published list and nothing beyond it. Every look is recorded like any other.
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from typing import TypeVar
 from uuid import UUID
 
 from hub.actor import Actor, ActorKind
@@ -25,9 +26,10 @@ from hub.formats.details import Detail
 from hub.ids import public_token
 from hub.registry.types import CertificateType
 from hub.store.tx import Tx, View
-from hub.verification.model import Ask, Verdict
+from hub.verification.model import Ask, Pulled, Verdict
 from hub.verification.verify import MAX_ASKS, Redemption, verify
 
+V = TypeVar("V", bound=View)
 IN_HUB = "case-file"
 """Stands for the key binding of a consent token that never leaves this process."""
 
@@ -76,8 +78,11 @@ async def gather(
     items: Mapping[str, ServiceItem],
     types: Mapping[str, CertificateType],
     issuer: str,
+    pulled: Pulled | None = None,
 ) -> list[Verdict]:
     """Verify everything that was granted and keep the answers with the case; takes one use of each grant.
+
+    `pulled`: how the pulls ended that were made for it just before (`to_pull` names them).
 
     Nothing may be shown before the transaction has committed: only then are the Accesses durable.
     Raises Conflict `case.no_consent` while no grant stands.
@@ -96,7 +101,7 @@ async def gather(
     asks = [Ask(code, basis=grant.basis) for grant in grants for code in grant.detail["datatypes"]]
     token = as_token(issuer, acting.actor, grants, seconds(tx.now))
     redemptions = [
-        Redemption(token, tuple(asks[start : start + MAX_ASKS]), case.facts())
+        Redemption(token, tuple(asks[start : start + MAX_ASKS]), case.facts(), pulled=pulled or {})
         for start in range(0, len(asks), MAX_ASKS)
     ]
     answered = await verify(acting, redemptions, items=items, types=types)
@@ -108,6 +113,18 @@ async def gather(
     return verdicts
 
 
+async def to_pull(view: View, *, case: Case) -> tuple[Actor, list[tuple[str, str]]]:
+    """Who would look, and at what, when everything granted is gathered: (grant, type) pairs; none without consent.
+
+    Raises Forbidden as `gather`.
+    """
+    _require(view, case)
+    acting = for_department(view, case)
+    grants = standing(await requests_of(acting, case_id=case.public_id))
+    keys = [(grant.public_id, code) for grant in grants for code in grant.detail["datatypes"]]
+    return acting.actor, keys
+
+
 def standing(asked: Sequence[Asked]) -> list[Grant]:
     """The grants of the newest approved request, or none once one of them was withdrawn."""
     for one in asked:
@@ -117,7 +134,7 @@ def standing(asked: Sequence[Asked]) -> list[Grant]:
     return []
 
 
-def for_department(tx: Tx, case: Case) -> Tx:
+def for_department(tx: V, case: Case) -> V:
     """The same transaction, acting for the department of the case; an officer stays named."""
     officer: UUID | None = tx.actor.officer_id if tx.actor.department == case.department else None
     actor = Actor(ActorKind.DEPARTMENT, department=case.department, officer_id=officer, jkt=IN_HUB)
@@ -150,7 +167,7 @@ def as_token(issuer: str, actor: Actor, grants: Sequence[Grant], now: int) -> Ac
     )
 
 
-def _require(tx: Tx, case: Case) -> None:
+def _require(tx: View, case: Case) -> None:
     """The applicant, or the handling department and its officers, while the case is in hand."""
     mine = tx.actor.kind is ActorKind.CITIZEN and tx.actor.subject_id == case.applicant
     if not (mine or tx.actor.department == case.department) or not case.in_hand:

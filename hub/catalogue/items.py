@@ -61,12 +61,14 @@ class Evidence:
     """One certificate type that satisfies a material, and what of it may be asked.
 
     `max_age_days` caps the age of a living certificate for this item (None: the type's own limit holds).
+    `last_good_days`: while its source cannot be reached, the last answer may be so old (None: never older).
     """
 
     type: str
     fields: tuple[ClaimPath, ...]
     predicates: tuple[Predicate, ...]
     max_age_days: int | None
+    last_good_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,15 @@ def max_age(item: ServiceItem, type_code: str) -> int | None:
     return min(ages, default=None)
 
 
+def last_good_days(item: ServiceItem, type_code: str) -> int | None:
+    """Return how old the last answer may be while the source of `type_code` is away; None: no older than ever.
+
+    The strictest that `item` says of the type decides, and silence is the strictest.
+    """
+    said = [e.last_good_days for m in item.materials for e in m.satisfied_by if e.type == type_code]
+    return None if not said or None in said else min(days for days in said if days is not None)
+
+
 def over_caps(
     item: ServiceItem, type_code: str, paths: Iterable[Iterable[str | int | None]]
 ) -> list[ClaimPath]:
@@ -331,7 +342,15 @@ def _evidence(raw: dict[str, Any]) -> Evidence:
         fields=tuple(tuple(f) for f in raw["fields"]),
         predicates=tuple(_predicate(p) for p in raw["predicates"]),
         max_age_days=raw.get("max_age_days"),
+        last_good_days=_last_good(raw),
     )
+
+
+def _last_good(raw: dict[str, Any]) -> int | None:
+    days, age = raw.get("last_good_days"), raw.get("max_age_days")
+    if days is not None and (type(days) is not int or not (age or 0) < days <= 366):
+        raise ValueError("last_good_days is a number of days, more than max_age_days and at most a year")
+    return days
 
 
 def _predicate(raw: dict[str, Any]) -> Predicate:

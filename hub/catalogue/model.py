@@ -102,4 +102,8 @@ source_coverage = sa.Table(
     sa.Column("gaps_en", sa.String(200), nullable=False, server_default=""),
     sa.Column("pulls_until", Instant, comment="its agent is connected and answers pulls until then"),
     sa.Column("declared_at", Instant, nullable=False),
+    # The circuit breaker of this source: after some pulls in a row that came to nothing it is left alone for a while.
+    sa.Column("pull_failures", sa.Integer, nullable=False, server_default="0", comment="in a row"),
+    sa.Column("pull_rests_until", Instant, comment="open until then; afterwards one pull may try"),
+    sa.Column("pull_tried_at", Instant, comment="when the one pull of a half-open breaker was let through"),
 )

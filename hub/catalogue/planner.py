@@ -43,6 +43,11 @@ async def facts(
     return Facts(view.now, found, city or await standing(view), types, dict(filed or {}))
 
 
+async def best_of(view: View, person: UUID) -> dict[str, Holding]:
+    """The best certificate of each type that somebody holds, without any content."""
+    return {row.type_code: _holding(row, view) for row in await view.all(_best([person], view))}
+
+
 async def companies_of(view: View, person: UUID) -> list[UUID]:
     """The companies whose current business licence names this person as legal representative, oldest first."""
     mine, theirs = certificate_holders.alias("mine"), certificate_holders.alias("theirs")

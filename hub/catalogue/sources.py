@@ -1,8 +1,8 @@
 """Where certificates come from: which departments can answer for a type just now, since when, and with which gaps."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -13,7 +13,14 @@ from hub.registry.model import DepartmentState, departments, type_issuers
 from hub.registry.publish import may_issue
 from hub.store.tx import Tx, View
 
-PULLS_AT_MOST_SECONDS = 3600
+REST_AFTER = 3
+"""So many pulls in a row that came to nothing: the source is left alone for a while."""
+REST_SECONDS = 30
+REST_AT_MOST = 600
+"""The first rest, doubled each time the one pull that may try again fails too, up to this."""
+ONE_TRY_SECONDS = 15
+REMEMBERED = timedelta(days=7)
+"""So long a source that answered pulls once counts as one that is away; afterwards as one that does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ async def sources(view: View) -> dict[str, Source]:
     rows = await view.all(
         sa.select(
             right.code, right.department, departments.c.state, newest.c.iat, newest.c.exp,
-            said.covers_from, said.gaps_zh, said.gaps_en, said.pulls_until,
+            said.covers_from, said.gaps_zh, said.gaps_en, said.pulls_until, said.pull_rests_until,
         )
         .join(departments, departments.c.slug == right.department)
         .outerjoin(newest, newest.c.department == right.department)
@@ -55,18 +62,106 @@ async def sources(view: View) -> dict[str, Source]:
     found: dict[str, Source] = {}
     for row in rows:
         active = row.state == DepartmentState.ACTIVE
+        connected = row.pulls_until is not None and row.pulls_until > view.now
+        resting = row.pull_rests_until is not None and row.pull_rests_until > view.now
         one = Source(
             type_code=row.code,
             department=row.department,
-            live=active and row.exp is not None and row.exp > view.now,
+            live=active and (connected or (row.exp is not None and row.exp > view.now)),
             last_signed=row.iat,
-            pulls=active and row.pulls_until is not None and row.pulls_until > view.now,
+            pulls=active and connected and not resting,
             covers_from=row.covers_from,
             gaps={"zh-CN": row.gaps_zh or "", "en": row.gaps_en or ""},
         )
-        if row.code not in found or (one.live and not found[row.code].live):
+        if row.code not in found or (one.live, one.pulls) > (found[row.code].live, found[row.code].pulls):
             found[row.code] = one
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class PullSource:
+    """A source that answers pulls, or did within the week. `resting`: its breaker is open."""
+
+    type_code: str
+    department: str
+    connected: bool
+    resting: bool
+
+
+async def pull_sources(view: View) -> dict[str, PullSource]:
+    """Of every type whose source answers pulls, the one to ask: connected ones first; one small statement."""
+    right, said = type_issuers.c, source_coverage.c
+    rows = await view.all(
+        sa.select(said.type_code, said.department, said.pulls_until, said.pull_rests_until)
+        .join(
+            type_issuers,
+            sa.and_(right.code == said.type_code, right.department == said.department, right.until.is_(None)),
+        )
+        .join(departments, departments.c.slug == said.department)
+        .where(said.pulls_until > view.now - REMEMBERED, departments.c.state == DepartmentState.ACTIVE)
+        .order_by(said.type_code, said.department)
+    )
+    found: dict[str, PullSource] = {}
+    for row in rows:
+        resting = row.pull_rests_until is not None and row.pull_rests_until > view.now
+        one = PullSource(row.type_code, row.department, row.pulls_until > view.now, resting)
+        before = found.get(one.type_code)
+        if before is None or (one.connected, not one.resting) > (before.connected, not before.resting):
+            found[one.type_code] = one
+    return found
+
+
+async def answers_pulls(tx: Tx, *, types: Iterable[str], until: datetime) -> list[str]:
+    """The calling department's agent is at the line and answers pulls of these types until then.
+
+    Types that it may not issue are left out; returns those that count.
+    """
+    right = type_issuers.c
+    rows = await tx.all(
+        sa.select(right.code)
+        .where(right.department == tx.actor.department, right.code.in_(sorted(types)), right.until.is_(None))
+        .order_by(right.code)
+    )
+    counted = [str(row.code) for row in rows]
+    for code in counted:
+        key = {"type_code": code, "department": tx.actor.department}
+        where = [source_coverage.c[name] == value for name, value in key.items()]
+        if not await tx.run(source_coverage.update().where(*where).values(pulls_until=until)):
+            await tx.insert_new(source_coverage, key | {"pulls_until": until, "declared_at": tx.now})
+    return counted
+
+
+async def may_try(tx: Tx, *, type_code: str, department: str) -> bool:
+    """Whether a pull may be made now: the breaker is closed, or this is the one that tries a half-open one."""
+    said = source_coverage.c
+    mine = (said.type_code == type_code, said.department == department)
+    row = await tx.first(sa.select(said.pull_failures, said.pull_rests_until).where(*mine))
+    if row is None or row.pull_rests_until is None:
+        return True
+    if row.pull_rests_until > tx.now:
+        return False
+    before = tx.now - timedelta(seconds=ONE_TRY_SECONDS)
+    free = sa.or_(said.pull_tried_at.is_(None), said.pull_tried_at <= before)
+    tried = source_coverage.update().where(*mine, said.pull_rests_until <= tx.now, free)
+    return await tx.run(tried.values(pull_tried_at=tx.now)) == 1
+
+
+async def note_pull(tx: Tx, *, type_code: str, department: str, answered: bool) -> None:
+    """A pull came to an answer, which closes the breaker, or to none: the third in a row opens it."""
+    said = source_coverage.c
+    mine = (said.type_code == type_code, said.department == department)
+    if answered:
+        troubled = sa.or_(said.pull_failures > 0, said.pull_rests_until.is_not(None))
+        closed = {"pull_failures": 0, "pull_rests_until": None, "pull_tried_at": None}
+        await tx.run(source_coverage.update().where(*mine, troubled).values(**closed))
+        return
+    counted = source_coverage.update().where(*mine).values(pull_failures=said.pull_failures + 1)
+    row = (await tx.conn.execute(counted.returning(said.pull_failures))).first()
+    if row is None or row.pull_failures < REST_AFTER:
+        return
+    rest = min(REST_AT_MOST, REST_SECONDS * 2 ** min(row.pull_failures - REST_AFTER, 8))
+    opened = {"pull_rests_until": tx.now + timedelta(seconds=rest), "pull_tried_at": None}
+    await tx.run(source_coverage.update().where(*mine).values(**opened))
 
 
 async def declare(
@@ -76,9 +171,8 @@ async def declare(
     covers_from: date | None,
     gaps_zh: str = "",
     gaps_en: str = "",
-    pulls_until: datetime | None = None,
 ) -> None:
-    """A department says what its source covers, and until when (an hour at most) its agent answers pulls.
+    """A department says what its source covers.
 
     Raises Forbidden `source.not_yours`, Unprocessable `source.invalid`.
     """
@@ -89,18 +183,16 @@ async def declare(
             "本部门无权签发这一类型的证照，不能申报其数据源。",
             "This department may not issue this type, so it cannot speak for its source.",
         )
-    late = pulls_until is not None and (pulls_until - tx.now).total_seconds() > PULLS_AT_MOST_SECONDS
-    if late or max(len(gaps_zh), len(gaps_en)) > 200 or bool(gaps_zh) != bool(gaps_en):
+    if max(len(gaps_zh), len(gaps_en)) > 200 or bool(gaps_zh) != bool(gaps_en):
         raise Unprocessable(
             "source.invalid",
-            "数据源的申报不成立：缺口说明须中英文都有且不超过200字，现取时限不超过一小时。",
-            "This cannot be said of a source: gaps in both languages, 200 characters at most; pulls for an hour.",
+            "数据源的申报不成立：缺口说明须中英文都有且不超过200字。",
+            "This cannot be said of a source: gaps in both languages, 200 characters at most.",
         )
     said = {
         "covers_from": covers_from,
         "gaps_zh": gaps_zh,
         "gaps_en": gaps_en,
-        "pulls_until": pulls_until,
         "declared_at": tx.now,
     }
     key = {"type_code": type_code, "department": department}

@@ -16,9 +16,11 @@ from hub.consent.withdraw import from_row
 from hub.errors import Conflict, Forbidden, Gone, Malformed, NotFound, Unprocessable
 from hub.formats import jws
 from hub.formats.authorization import Detail
+from hub.formats.pullorder import holder_digest
 from hub.formats.webauthn import MAX_BYTES, Approval
 from hub.ids import bucket_of, public_token, uuid7
 from hub.ledger.append import commit_event
+from hub.registry.subjects import numbers_of
 from hub.registry.types import CertificateType
 from hub.store.model import public_ids
 from hub.store.tx import Tx, View
@@ -226,6 +228,21 @@ async def _grant(
         "seq": 1,
         "created_at": tx.now,
     }
+    about = {
+        "event": "grant.given",
+        "grant": values["public_id"],
+        "grant_seq": 1,
+        "basis": str(part.basis),
+        "assurance": assurance,
+        "detail": detail.to_json(),
+        "department": request.department,
+        "at": seconds(tx.now),
+    }
+    numbers = await numbers_of(tx, part.holder)
+    if numbers:  # what an issuing department checks the consent by, when it is asked to look this person up
+        about["holder"] = holder_digest(str(values["public_id"]), *numbers[0])
+    leaf = await commit_event(tx, kind="grant.given", subject_id=part.holder, body=about)
+    values["leaf_hash"] = leaf.leaf_hash
     row = (await tx.conn.execute(grants.insert().values(**values).returning(grants))).first()
     await tx.insert(
         public_ids,
@@ -234,21 +251,6 @@ async def _grant(
             "kind": "grant",
             "bucket": values["bucket"],
             "row_id": values["id"],
-        },
-    )
-    await commit_event(
-        tx,
-        kind="grant.given",
-        subject_id=part.holder,
-        body={
-            "event": "grant.given",
-            "grant": values["public_id"],
-            "grant_seq": 1,
-            "basis": str(part.basis),
-            "assurance": assurance,
-            "detail": detail.to_json(),
-            "department": request.department,
-            "at": seconds(tx.now),
         },
     )
     return from_row(row)

@@ -8,9 +8,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from hub.consent.model import approvals, consent_requests
+from hub.consent.model import approvals, consent_requests, grants
 from hub.errors import Gone
 from hub.formats.webauthn import Approval
+from hub.store.model import public_ids
 from hub.store.seal import seal, unseal
 from hub.store.tx import Tx, View
 
@@ -46,11 +47,27 @@ async def keep_approval(tx: Tx, *, request: UUID, approval: Approval) -> None:
 
 async def approval_of(view: View, *, request: str) -> dict[str, Any] | None:
     """The evidence of a request (its public id), for whoever may see its grants; None when a sign-in approved it."""
-    row = await view.first(
+    return await _opened(
+        view,
         sa.select(approvals)
         .join(consent_requests, approvals.c.request_id == consent_requests.c.id)
-        .where(consent_requests.c.public_id == request)
+        .where(consent_requests.c.public_id == request),
     )
+
+
+async def approval_of_grant(view: View, *, grant: str) -> dict[str, Any] | None:
+    """The evidence of the request that a grant (its public id) came from; None when a sign-in approved it."""
+    return await _opened(
+        view,
+        sa.select(approvals)
+        .join(grants, grants.c.request_id == approvals.c.request_id)
+        .join(public_ids, sa.and_(public_ids.c.bucket == grants.c.bucket, public_ids.c.row_id == grants.c.id))
+        .where(public_ids.c.token == grant, public_ids.c.kind == "grant"),
+    )
+
+
+async def _opened(view: View, query: sa.Select[Any]) -> dict[str, Any] | None:
+    row = await view.first(query)
     if row is None:
         return None
     try:

@@ -71,6 +71,7 @@ class Grant:
     withdrawn_at: datetime | None
     assurance: str = "login"
     visible_at: datetime | None = None
+    leaf_hash: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,7 @@ grants = sa.Table(
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("withdrawn_at", Instant),
     sa.Column("visible_at", Instant, comment="null: at once; else a published rule delays it for the citizen"),
+    sa.Column("leaf_hash", sa.LargeBinary, comment="of the leaf that says it was given: the evidence of a pull"),
     sa.CheckConstraint("uses <= max_uses", name="uses_within_limit"),
     sa.Index("ix_grants_holder", "bucket", "holder"),
     sa.Index(

@@ -137,6 +137,7 @@ def from_row(row: Any) -> Grant:
         withdrawn_at=row.withdrawn_at,
         assurance=row.assurance,
         visible_at=row.visible_at,
+        leaf_hash=row.leaf_hash,
     )
 
 

@@ -170,6 +170,7 @@ subject_identifiers = sa.Table(
     sa.Column("subject_id", sa.Uuid, primary_key=True),
     sa.Column("pepper", sa.SmallInteger, nullable=False),
     sa.Column("id_type", sa.String(16), nullable=False),
+    sa.Column("sealed", sa.LargeBinary, comment="the number, sealed for the person; null where a face has it"),
     sa.Column("since", Instant, nullable=False),
     sa.Column("until", Instant),
     sa.Index("ix_subject_identifiers_subject", "subject_id"),

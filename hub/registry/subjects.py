@@ -66,7 +66,7 @@ async def resolve(tx: Tx, *, id_type: str, id_no: str, kind: SubjectKind | str) 
         await each_alone(tx, PEOPLE, {current})
         found = await _found(tx, blinds)
         if found is None:
-            return await _create(tx, id_type, current, wanted)
+            return await _create(tx, id_type, normal_id(id_type, id_no), current, wanted)
     await _require_kind(tx, found, wanted)
     return found
 
@@ -115,7 +115,30 @@ async def add_identifier(tx: Tx, *, subject_id: UUID, id_type: str, id_no: str) 
             next_en="If both are the same holder, two officers merge them.",
         )
     if found is None:
-        await _insert_identifier(tx, owner, id_type, current)
+        await _insert_identifier(tx, owner, id_type, normal_id(id_type, id_no), current)
+
+
+async def numbers_of(view: View, subject_id: UUID) -> list[tuple[str, str]]:
+    """The (type, number) pairs that this subject is known by now, the one of its face first; none for an alias of it.
+
+    For asking a department about exactly this person. Raises NotFound `subject.unknown`, Gone `subject.erased`.
+    """
+    known = await face(view, subject_id)
+    found = [(known.id_type, known.id_no)] if known is not None else []
+    table = subject_identifiers.c
+    rows = await view.all(
+        sa.select(table.id_type, table.sealed)
+        .where(table.subject_id == subject_id, table.until.is_(None), table.sealed.is_not(None))
+        .order_by(table.since)
+    )
+    for row in rows:
+        plain = await view.vault.open_for(view, subject_id, row.sealed, bound_to=_number_bound(subject_id))
+        found.append((row.id_type, plain.decode()))
+    return list(dict.fromkeys(found))
+
+
+def _number_bound(subject_id: UUID) -> bytes:
+    return b"number:" + subject_id.bytes
 
 
 async def end_identifier(tx: Tx, *, subject_id: UUID, id_type: str, id_no: str) -> None:
@@ -237,23 +260,24 @@ async def _found(view: View, blinds: dict[int, bytes]) -> UUID | None:
     return owners.pop() if owners else None
 
 
-async def _create(tx: Tx, id_type: str, blind: bytes, kind: SubjectKind) -> UUID:
+async def _create(tx: Tx, id_type: str, normal: str, blind: bytes, kind: SubjectKind) -> UUID:
     subject_id = uuid.uuid4()  # random, not time-ordered: it decides the bucket and must tell nothing
     await tx.insert(
         subjects,
         {"bucket": bucket_of(subject_id), "id": subject_id, "kind": kind, "created_at": tx.now},
     )
     await tx.vault.create_person_key(tx, subject_id)
-    await _insert_identifier(tx, subject_id, id_type, blind)
+    await _insert_identifier(tx, subject_id, id_type, normal, blind)
     return subject_id
 
 
-async def _insert_identifier(tx: Tx, subject_id: UUID, id_type: str, blind: bytes) -> None:
+async def _insert_identifier(tx: Tx, subject_id: UUID, id_type: str, normal: str, blind: bytes) -> None:
     row = {
         "blind": blind,
         "subject_id": subject_id,
         "pepper": tx.vault.current_pepper,
         "id_type": id_type,
+        "sealed": await tx.vault.seal_for(tx, subject_id, normal.encode(), bound_to=_number_bound(subject_id)),
         "since": tx.now,
     }
     if not await tx.insert_new(subject_identifiers, row):  # it was ended before, and is back

@@ -89,15 +89,24 @@ def issuer_key(key: DepartmentKey | None, registered_at: datetime) -> Check:
     return passed(Step.ISSUER_KEY)
 
 
-def validity(certificate: Certificate, now: datetime, max_age_days: int | None) -> Check:
-    """Check 7."""
+def validity(
+    certificate: Certificate, now: datetime, max_age_days: int | None, last_good: int | None = None
+) -> Check:
+    """Check 7. `last_good`: the source cannot be reached now, and the item takes an answer up to so many days old."""
     if certificate.valid_from is not None and now < certificate.valid_from:
         return failed(
             Step.VALIDITY, "validity.not_yet", "证照尚未生效。", "The certificate is not valid yet."
         )
     if certificate.valid_until is not None and now >= certificate.valid_until:
         return failed(Step.VALIDITY, "validity.expired", "证照已过有效期。", "The certificate has expired.")
-    if max_age_days is not None and _age(certificate.as_of, now) > max_age_days:
+    age = _age(certificate.as_of, now)
+    if max_age_days is not None and age > max_age_days:
+        if last_good is not None and age <= last_good:
+            return passed(
+                Step.VALIDITY,
+                f"数据源暂时不通，用的是截至 {certificate.as_of} 的最近一次答复（本事项允许）",
+                f"the source cannot be reached; the last answer, as of {certificate.as_of}, is allowed by the item",
+            )
         return undecided(
             Step.VALIDITY,
             "validity.outdated",

@@ -11,15 +11,17 @@ Any number of redemptions, of any callers, go through together: each step is one
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from hub.access.model import Look, Outcome
 from hub.access.record import record, record_anonymous
 from hub.actor import Actor
-from hub.catalogue.items import ClaimPath, ServiceItem, max_age
+from hub.catalogue.items import ClaimPath, ServiceItem, last_good_days, max_age
 from hub.certificates import status
 from hub.certificates.find import Held
+from hub.certificates.model import Certificate
 from hub.certificates.opened import Opened, Wanted, opened_of_holders
 from hub.certificates.status import Standing
 from hub.consent.model import CaseFacts, Grant
@@ -32,7 +34,18 @@ from hub.registry.keys import DepartmentKey
 from hub.registry.types import CertificateType
 from hub.store.tx import Tx
 from hub.verification import checks
-from hub.verification.model import Ask, Check, CheckResult, PredicateAnswer, Step, Verdict
+from hub.verification.model import (
+    PULL_VERDICTS,
+    Ask,
+    Check,
+    CheckResult,
+    PredicateAnswer,
+    Pulled,
+    PullEnd,
+    PullOutcome,
+    Step,
+    Verdict,
+)
 from hub.verification.predicates import answer
 from hub.verification.signed import signed
 
@@ -42,13 +55,15 @@ MAX_ASKS = 32
 class Redemption:
     """One consent token and what is asked under it. A token of several grants is one redemption.
 
-    `by` is who presents it, when that is not the actor of the transaction.
+    `by` is who presents it, when that is not the actor of the transaction. `pulled` is how the pulls ended that were
+    made for it just now (`hub.verification.pull`).
     """
 
     token: AccessToken
     asks: tuple[Ask, ...]
     case: CaseFacts | None
     by: Actor | None = None
+    pulled: Pulled = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -62,6 +77,11 @@ class _Planned:
     checks: dict[Step, Check]
     granted: Collection[ClaimPath] = ()
     grant: Grant | None = None
+
+    @property
+    def pulled(self) -> PullEnd | None:
+        """How the pull that was made for it ended, if there was one."""
+        return self.redemption.pulled.get((self.named or "", self.ask.type_code))
 
     @property
     def refused(self) -> bool:
@@ -188,7 +208,7 @@ async def _answer(
     """The verdicts of all asks, not recorded yet."""
     asking = [one for group in planned for one in group if one.grant is not None and not one.refused]
     found = iter(await opened_of_holders(tx, [_wanted(one) for one in asking if one.grant is not None]))
-    shown = {id(one): _present(opened) for one, opened in zip(asking, found, strict=True)}
+    shown = {id(one): _present(opened, tx.now) for one, opened in zip(asking, found, strict=True)}
     facts = await _facts(tx, [opened for some in shown.values() for opened in some])
     drafts: list[list[tuple[Verdict, Look | None]]] = []
     for group in planned:
@@ -216,10 +236,17 @@ def _wanted(one: _Planned) -> Wanted:
     return Wanted(grant.holder, one.ask.type_code, grant.detail.get("identifier") or one.ask.certificate)
 
 
-def _present(opened: list[Opened] | Gone) -> list[Opened]:
+def _present(opened: list[Opened] | Gone, now: datetime) -> list[Opened]:
     if isinstance(opened, Gone):
         raise opened
-    return opened
+    # One that was made for a day and is over is no finding beside one that stands.
+    lasting = [one for one in opened if not _lapsed(one.held.certificate, now)]
+    return lasting or opened
+
+
+def _lapsed(certificate: Certificate, now: datetime) -> bool:
+    over = certificate.valid_until is not None and certificate.valid_until <= now
+    return over and certificate.status_uri is None
 
 
 async def _facts(tx: Tx, opened: Sequence[Opened]) -> dict[str, _Facts]:
@@ -253,7 +280,7 @@ def _judge(
     done[Step.SIGNATURE] = checks.signature(known is not None, certificate.department in kind.issuers)  # 5
     done[Step.ISSUER_KEY] = checks.issuer_key(facts.key, certificate.registered_at)  # 6
     ages = [age for age in (kind.max_age_days, max_age(item, kind.code)) if age is not None]
-    done[Step.VALIDITY] = checks.validity(certificate, tx.now, min(ages, default=None))  # 7
+    done[Step.VALIDITY] = checks.validity(certificate, tx.now, min(ages, default=None), _last_good(one, item))  # 7
     done[Step.STATUS] = checks.status(certificate, facts.standing)  # 8
     done[Step.HOLDER] = checks.holder(_is_the_cases(one.redemption.case, grant))  # 9
     done[Step.LEDGER] = checks.ledger(opened.leaf_index, certificate.registered_at, tx.now)  # 10
@@ -290,6 +317,14 @@ def _judge(
         predicates=tuple(_predicate_name(answer) for answer in answers),
     )
     return verdict, look
+
+
+def _last_good(one: _Planned, item: ServiceItem) -> int | None:
+    """How old an answer may be because its source cannot be reached just now, and the item says so."""
+    ended = one.pulled
+    if ended is None or ended.outcome is not PullOutcome.UNAVAILABLE:
+        return None
+    return last_good_days(item, one.ask.type_code)
 
 
 def _granted(grant: Grant, type_code: str) -> tuple[ClaimPath, ...]:
@@ -330,6 +365,10 @@ def _predicate_name(one: PredicateAnswer) -> dict[str, Any]:
 
 
 def _no_record(tx: Tx, one: _Planned) -> tuple[Verdict, Look | None]:
+    """Nothing is held. When its department was asked just now, what that came to is said, and nothing else."""
+    ended = one.pulled
+    if ended is not None:
+        return _close(tx, one, *PULL_VERDICTS[ended.outcome])
     return _close(tx, one, Outcome.NO_RECORD, "certificate.none_registered")
 
 

@@ -237,6 +237,21 @@ async def enter_all(tx: Tx, callers: Sequence[Caller]) -> list[HubError | None]:
     return faults
 
 
+async def would_enter(view: View, caller: Caller) -> bool:
+    """What `enter` would say just now, with nothing spent: for work that is done before the commit that enters."""
+    used = sa.and_(replays.c.kind == "dpop", replays.c.key == _proof_key(caller.proof))
+    token = sa.and_(
+        replays.c.kind == "revoked", replays.c.key == hashlib.sha256(caller.token.jti.encode()).digest()
+    )
+    if await view.first(sa.select(replays.c.key).where(sa.or_(used, token))) is not None:
+        return False
+    try:
+        await (await trust.current(view)).client_key(view, department=caller.department, kid=caller.proof.jkt)
+    except Unauthenticated:
+        return False
+    return True
+
+
 async def spend_proof(tx: Tx, proof: Proof) -> None:
     """Use a DPoP proof up, in this transaction: Unauthenticated `dpop.replayed` when it came before."""
     row = {"kind": "dpop", "key": _proof_key(proof), "expires_at": from_seconds(proof.expires)}

@@ -33,6 +33,7 @@ from hub.verification.model import Verdict
 from hub.web.keep import keep, kept
 from hub.web.pages.render import render
 from hub.web.pages.visit import Visit, officer, posted, text
+from hub.web.pulling import pull_for_case
 from hub.web.wallet import office_names
 
 router = APIRouter(prefix="/counter", include_in_schema=False)
@@ -178,10 +179,12 @@ async def verify_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -
     """Take one use of each grant and answer; the Accesses are durable before anything is shown."""
     await posted(visit)
     hub = visit.hub
+    pulled = await pull_for_case(hub, visit.actor, public_id)
     async with hub.tx(visit.actor) as tx:
         case = await readable(tx, public_id)
         asked = await requests_of(tx, case_id=public_id)
-        verdicts = await gather(tx, case=case, items=hub.items, types=hub.types, issuer=hub.settings.public_url)
+        issuer = hub.settings.public_url
+        verdicts = await gather(tx, case=case, items=hub.items, types=hub.types, issuer=issuer, pulled=pulled)
         grants = standing(asked)
         await keep(tx, key=_key(case, asked), value=[_as_json(verdict) for verdict in verdicts], grant=grants[0].id)
     return RedirectResponse(f"/counter/cases/{public_id}#verdict", status_code=303)

@@ -17,6 +17,7 @@ from hub.catalogue.items import ServiceItem
 from hub.clock import Clock
 from hub.consent.guard import WITHOUT_CASE, Stopped, admit, alarm_once
 from hub.errors import HubError
+from hub.ledger.tileset import TileReader
 from hub.registry.types import CertificateType
 from hub.store.tx import Database, Tx, View
 from hub.web.workers import Batches
@@ -96,3 +97,12 @@ def hub_of(request: Request) -> Hub:
     """The hub this application was built around (`app.state.hub`)."""
     hub: Hub = request.app.state.hub
     return hub
+
+
+def tiles_of(request: Request) -> TileReader:
+    """One reader for the application, so that full tiles stay in memory."""
+    state = request.app.state
+    if not hasattr(state, "tiles"):
+        state.tiles = TileReader(hub_of(request).blobs)
+    reader: TileReader = state.tiles
+    return reader

@@ -23,6 +23,7 @@ from hub.web import (
     oauth,
     orders,
     public,
+    pulls,
     redeem,
     sources,
     verifier,
@@ -39,7 +40,7 @@ Message = MutableMapping[str, Any]
 
 log = structlog.get_logger()
 
-DOORS = (enrolment, issuer, orders, sources, verifier, casefile, oauth, authorize, ciba, grants, public)
+DOORS = (enrolment, issuer, orders, pulls, sources, verifier, casefile, oauth, authorize, ciba, grants, public)
 """In this order: `/v1/status-lists/mine` is the issuer's, `/v1/status-lists/{list_id}` everybody's."""
 
 

@@ -16,6 +16,7 @@ from prometheus_client import Gauge
 from sqlalchemy.pool import QueuePool
 
 from hub.actor import SYSTEM
+from hub.catalogue.sources import pull_sources
 from hub.certificates.model import status_lists
 from hub.errors import HubError
 from hub.ledger.head import lag, read_head
@@ -45,6 +46,10 @@ LIST_SIGNED = _gauge(
 )
 LIST_ENDS = _gauge(
     "status_list_expires_timestamp_seconds", "When the first of a department's status lists ends.", "department"
+)
+PULL_CONNECTED = _gauge("pull_connected", "1 while the agent waits for pull orders of a type.", "department", "type")
+PULL_RESTS = _gauge(
+    "pull_breaker_open", "1 while a source is left alone after pulls that came to nothing.", "department", "type"
 )
 POOL_USED = _gauge("database_connections_in_use", "Connections of this process's pools that are in use.")
 POOL_MOST = _gauge("database_connections_most", "Connections that this process's pools may open.")
@@ -78,6 +83,9 @@ async def sample(hub: Hub, health: Health) -> None:
     async with hub.view(SYSTEM) as view:
         waiting, head = await lag(view), await read_head(view)
         await _lists(view)
+        for source in (await pull_sources(view)).values():
+            PULL_CONNECTED.labels(source.department, source.type_code).set(source.connected)
+            PULL_RESTS.labels(source.department, source.type_code).set(source.resting)
     PENDING.set(waiting.pending)
     LAG.set(waiting.oldest.total_seconds())
     SIZE.set(head.size)

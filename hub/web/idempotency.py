@@ -21,7 +21,7 @@ from hub.store.base import Instant
 from hub.store.model import idempotent_replies
 from hub.store.seal import seal, unseal
 from hub.store.statement import Statement, dialect_insert
-from hub.store.tx import Tx
+from hub.store.tx import Tx, View
 
 KEPT = timedelta(hours=24)
 KEPT_PERSONAL = timedelta(minutes=10)
@@ -85,6 +85,13 @@ def asked(request: Request, *, caller: str, body: bytes) -> Asked | None:
     if key is None:
         return None
     return Asked(caller, key, hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + body).digest())
+
+
+async def known(view: View, asked: Asked) -> bool:
+    """Whether this key was used before and its time is not over; what was answered is another question."""
+    table = idempotent_replies.c
+    mine = (table.caller == asked.caller, table.key == asked.key, table.expires_at > view.now)
+    return await view.first(sa.select(table.key).where(*mine)) is not None
 
 
 def _take(dialect: str) -> sa.Executable:

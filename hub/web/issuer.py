@@ -11,7 +11,6 @@ from hub.certificates import indices, status
 from hub.certificates.face import keep_face
 from hub.certificates.find import by_public_id, unknown_certificate
 from hub.certificates.model import StatusEvent
-from hub.certificates.register import register
 from hub.clock import seconds
 from hub.consent.withdraw import end_resting_on
 from hub.oversight.reliance import tell_who_relied
@@ -21,7 +20,7 @@ from hub.web.answer import dumps, issuance_of, json_answer
 from hub.web.body import CERTIFICATE, Body, lines_schema, read_body, read_bytes, request_schema
 from hub.web.caller import Caller, issuing
 from hub.web.deps import hub_of
-from hub.web.registering import registered, registering
+from hub.web.registering import register_one, registered, registering
 from hub.web.registration import LINE_BYTES, NewCertificate, Token
 
 router = APIRouter(tags=["issuers"])
@@ -122,18 +121,7 @@ async def new_certificate(request: Request, caller: Issuing) -> Response:
         slot = await idempotency.enter(tx, request, caller=caller.actor.reference(), body=raw)
         if slot and slot.reply:
             return json_answer(slot.reply.body, slot.reply.status)
-        token, source, supersedes = body.application()
-        made = await register(
-            tx,
-            token=token,
-            types=hub.types,
-            base_url=hub.settings.public_url,
-            source=source,
-            supersedes=supersedes,
-        )
-        if body.supersedes is not None:  # the next version may say something else
-            await end_resting_on(tx, evidence=body.supersedes.certificate_id)
-            await tell_who_relied(tx, certificate=body.supersedes.certificate_id)
+        made = await register_one(tx, hub, body)
         answer = dumps(registered(made, issuance_of(hub)))
         await idempotency.keep(tx, slot, status=201, body=answer)
     return json_answer(answer, 201)

@@ -45,6 +45,13 @@ VERDICTS = Counter(
     "yimen_verdicts", "Verdicts by outcome, with the reason of what was not accepted.", ("outcome", "reason"),
     registry=REGISTRY,
 )  # fmt: skip
+PULLS = Counter(
+    "yimen_pulls", "Pulls from departments' agents, by how they ended.", ("department", "outcome"), registry=REGISTRY
+)
+PULL_SECONDS = Histogram(
+    "yimen_pull_seconds", "How long a verifier waited for a pull.", ("department",),
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0), registry=REGISTRY,
+)  # fmt: skip
 LEDGER_TROUBLE = Counter(
     "yimen_ledger_trouble", "What kept the sequencer from its work, by code.", ("code",), registry=REGISTRY
 )
@@ -113,6 +120,12 @@ def refused(code: str) -> None:
 def told_verdict(outcome: str, reason: str) -> None:
     """A verdict was answered; `reason` is empty for what was accepted."""
     VERDICTS.labels(outcome, reason).inc()
+
+
+def pulled(department: str, outcome: str, took: float) -> None:
+    """A pull ended; `took` is what the verifier waited, in seconds."""
+    PULLS.labels(department, outcome).inc()
+    PULL_SECONDS.labels(department).observe(took)
 
 
 def agent_called(department: str) -> None:

@@ -10,6 +10,7 @@ from hub.cases.gather import ask, asked_for, gather, standing
 from hub.cases.open import readable
 from hub.consent.model import RequestState
 from hub.web.pages.visit import Visit, citizen, posted, text
+from hub.web.pulling import pull_for_case
 
 router = APIRouter(prefix="/cases", include_in_schema=False)
 
@@ -22,11 +23,13 @@ async def gather_page(public_id: str, visit: Annotated[Visit, Depends(citizen)])
     """With a consent that stands, gather; without one, ask for it once and lead to the page where it is given."""
     await posted(visit)
     hub = visit.hub
+    pulled = await pull_for_case(hub, visit.actor, public_id)
     async with hub.tx(visit.actor) as tx:
         case = await readable(tx, public_id)
         asked = await asked_for(tx, case=case)
         if standing(asked):
-            await gather(tx, case=case, items=hub.items, types=hub.types, issuer=hub.settings.public_url)
+            issuer = hub.settings.public_url
+            await gather(tx, case=case, items=hub.items, types=hub.types, issuer=issuer, pulled=pulled)
             return RedirectResponse(f"/cases/{public_id}#review", status_code=303)
         waiting = next((one for one in asked if one.state is RequestState.PENDING and not one.expired), None)
         if waiting is None:

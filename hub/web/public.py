@@ -19,12 +19,11 @@ from hub.formats import jws, tlogproof
 from hub.formats.tiles import parse_path
 from hub.ledger.head import log_key
 from hub.ledger.prove import prove_consistency, prove_inclusion, proven_checkpoint
-from hub.ledger.tileset import TileReader
 from hub.registry import departments, keys
 from hub.registry.model import KeyPurpose
 from hub.verification.trust import BUNDLE_TYP, trust_bundle
 from hub.web.answer import dumps, json_answer
-from hub.web.deps import hub_of
+from hub.web.deps import hub_of, tiles_of
 from hub.web.health import Health
 
 router = APIRouter(tags=["public"])
@@ -147,13 +146,13 @@ async def checkpoint(request: Request) -> Response:
     """The newest published checkpoint, a signed note (C2SP tlog-checkpoint)."""
     hub = hub_of(request)
     key = log_key(hub.settings.origin, hub.signer("ledger"))
-    return PlainTextResponse(await proven_checkpoint(_tiles(request), key), headers=NOT_KEPT)
+    return PlainTextResponse(await proven_checkpoint(tiles_of(request), key), headers=NOT_KEPT)
 
 
 @router.get("/tile/{rest:path}")
 async def tile(rest: str, request: Request) -> Response:
     """A tile or an entry bundle (C2SP tlog-tiles). What is out never changes."""
-    found = await _tiles(request).read(parse_path(f"tile/{rest}"))
+    found = await tiles_of(request).read(parse_path(f"tile/{rest}"))
     return Response(found, headers=FOR_EVER, media_type="application/octet-stream")
 
 
@@ -165,7 +164,7 @@ async def proof(leaf_hash: str, request: Request) -> Response:
             "proof.leaf_hash", "叶子哈希须为 64 位小写十六进制。", "A leaf hash is 64 lower-case hex digits."
         )
     async with hub_of(request).view(PUBLIC) as view:
-        found = await prove_inclusion(view, _tiles(request), leaf_hash=bytes.fromhex(leaf_hash))
+        found = await prove_inclusion(view, tiles_of(request), leaf_hash=bytes.fromhex(leaf_hash))
     return Response(str(found), headers=NOT_KEPT, media_type=tlogproof.MEDIA_TYPE)
 
 
@@ -173,7 +172,7 @@ async def proof(leaf_hash: str, request: Request) -> Response:
 async def consistency(old: int, new: int, request: Request) -> Response:
     """The proof that the ledger of size `new` extends that of size `old`."""
     async with hub_of(request).view(PUBLIC) as view:
-        path = await prove_consistency(view, _tiles(request), size1=old, size2=new)
+        path = await prove_consistency(view, tiles_of(request), size1=old, size2=new)
     return json_answer(dumps({"old": old, "new": new, "path": [one.hex() for one in path]}), headers=SOON)
 
 
@@ -184,7 +183,7 @@ async def bundle(request: Request) -> Response:
     async with hub.view(PUBLIC) as view:
         made = await trust_bundle(
             view,
-            _tiles(request),
+            tiles_of(request),
             issuer=hub.settings.public_url,
             log_key=log_key(hub.settings.origin, hub.signer("ledger")),
             signer=hub.signer("receipt"),
@@ -211,15 +210,6 @@ async def readyz(request: Request) -> Response:
         raise found.stop
     degraded = {"degraded": found.degraded} if found.degraded else {}
     return json_answer(dumps({"status": "ready", **degraded}))
-
-
-def _tiles(request: Request) -> TileReader:
-    """One reader for the application, so that full tiles stay in memory."""
-    state = request.app.state
-    if not hasattr(state, "tiles"):
-        state.tiles = TileReader(hub_of(request).blobs)
-    reader: TileReader = state.tiles
-    return reader
 
 
 def _tagged(request: Request, body: bytes, media_type: str, headers: dict[str, str]) -> Response:

@@ -20,14 +20,15 @@ from hub.errors import Gone, HubError
 from hub.formats.authorization import AccessToken
 from hub.store.groupcommit import GroupCommit
 from hub.store.tx import Tx
-from hub.verification.model import Ask
+from hub.verification.model import Ask, Pulled
 from hub.verification.verify import Redemption, verify
 from hub.web import idempotency
 from hub.web.answer import dumps, issuance_of, json_answer
 from hub.web.body import read_body
-from hub.web.caller import Caller, enter_all, redeeming
+from hub.web.caller import Caller, enter_all, redeeming, would_enter
 from hub.web.deps import Hub, hub_of
 from hub.web.idempotency import Asked, Reply, Slot
+from hub.web.pulling import pull_first
 from hub.web.verdicts import LINE_BYTES, NewVerification, asks_of, no_consent, verdicts_json
 
 PATH = "/v1/verifications"
@@ -35,11 +36,15 @@ PATH = "/v1/verifications"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One caller whose token, proof and body are right; `asked` is the place of its Idempotency-Key, if it has one."""
+    """One caller whose token, proof and body are right; `asked` is the place of its Idempotency-Key, if it has one.
+
+    `pulled` is what its pulls came to, which were made before it joined a group.
+    """
 
     caller: Caller
     asks: tuple[Ask, ...]
     asked: Asked | None
+    pulled: Pulled
 
 
 async def redeem(request: Request) -> Response:
@@ -52,9 +57,30 @@ async def redeem(request: Request) -> Response:
     # Other grants are another call, whatever the body says.
     under = " ".join(caller.token.grants).encode() + b"\n" + raw
     asked = idempotency.asked(request, caller=caller.actor.reference(), body=under)
+    asks = asks_of(body.asks)
+    pulled = await _pull(hub, caller, asks, asked)
     queue = hub.db.memory.of(_Queue).of(hub)
-    answer = await queue(Call(caller, asks_of(body.asks), asked))
+    answer = await queue(Call(caller, asks, asked, pulled))
     return json_answer(answer.body, answer.status)
+
+
+async def _pull(hub: Hub, caller: Caller, asks: Sequence[Ask], asked: Asked | None) -> Pulled:
+    """Pull what is asked and not held, when the token is in the right hands, fresh, and not answered before."""
+
+    async def refused(tx: Tx) -> bool:
+        return not await would_enter(tx, caller) or (asked is not None and await idempotency.known(tx, asked))
+
+    token = caller.token
+    if token.client_id != caller.department or token.jkt != caller.actor.jkt:
+        return {}
+    given = list(zip(token.grants, token.authorization_details, strict=True))
+    keys = [
+        (grant, ask.type_code)
+        for ask in asks
+        for grant, detail in given
+        if ask.type_code in detail.datatypes and ask.basis in (None, detail.basis) and ask.certificate is None
+    ]
+    return await pull_first(hub, by=caller.actor, asked=keys, unless=refused) if keys else {}
 
 
 class _Queue:
@@ -188,4 +214,5 @@ def case_of(token: AccessToken) -> str:
 
 
 def _redemption(call: Call, cases: dict[str, CaseFacts]) -> Redemption:
-    return Redemption(call.caller.token, call.asks, cases.get(case_of(call.caller.token)), by=call.caller.actor)
+    case = cases.get(case_of(call.caller.token))
+    return Redemption(call.caller.token, call.asks, case, by=call.caller.actor, pulled=call.pulled)

@@ -7,14 +7,17 @@ from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 
 from hub.actor import Actor
-from hub.certificates.register import Handed, Registered, register_all, terms_of, together
+from hub.certificates.register import Handed, Registered, register, register_all, terms_of, together
+from hub.consent.withdraw import end_resting_on
 from hub.errors import HubError, Unavailable
 from hub.ledger.receipt import Issuance, receipt
 from hub.oversight.reliance import tell_who_relied
+from hub.store.tx import Tx
 from hub.web.answer import issuance_of, request_id
 from hub.web.deps import Hub
 from hub.web.ndjson import Limits, LinesAnswer, Result
 from hub.web.problems import STATUS, document
+from hub.web.registration import NewCertificate
 
 Looked = list[Handed | HubError]
 
@@ -43,6 +46,18 @@ def registering(hub: Hub, actor: Actor, request: Request, limits: Limits) -> Lin
         ]
 
     return LinesAnswer(request, limits, prepare=prepare, commit=commit, told=told, place=hub.batches.one())
+
+
+async def register_one(tx: Tx, hub: Hub, body: NewCertificate) -> Registered:
+    """Register one certificate of the calling department, with everything that a supersession brings with it."""
+    token, source, supersedes = body.application()
+    made = await register(
+        tx, token=token, types=hub.types, base_url=hub.settings.public_url, source=source, supersedes=supersedes
+    )
+    if body.supersedes is not None:  # the next version may say something else
+        await end_resting_on(tx, evidence=body.supersedes.certificate_id)
+        await tell_who_relied(tx, certificate=body.supersedes.certificate_id)
+    return made
 
 
 def registered(made: Registered, issuance: Issuance) -> dict[str, Any]:

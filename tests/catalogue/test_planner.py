@@ -28,7 +28,7 @@ from hub.catalogue.plan import (
     planned,
 )
 from hub.catalogue.planner import companies_of, facts
-from hub.catalogue.sources import Source, declare
+from hub.catalogue.sources import Source, answers_pulls, declare
 from hub.catalogue.waivers import Standing, Waiver
 from hub.certificates.model import CertificateState, StatusEvent
 from hub.registry import subjects
@@ -229,8 +229,10 @@ async def test_a_source_says_what_it_covers_and_when_it_answers(world: World) ->
     async with world.tx(world.acting(department)) as tx:
         await declare(
             tx, type_code="property", covers_from=date(2005, 1, 1), gaps_zh="2005年以前未入库",
-            gaps_en="none before 2005", pulls_until=tx.now + timedelta(minutes=5),
+            gaps_en="none before 2005",
         )  # fmt: skip
+        until = tx.now + timedelta(minutes=5)
+        assert await answers_pulls(tx, types=["property", "degree"], until=until) == ["property"]
     async with world.view() as view:
         found = planned(material("property"), await facts(view, person=me, types=world.types))
     assert told(found) == (Way.PULL, Reason.SOURCE_ANSWERS)

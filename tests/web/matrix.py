@@ -43,6 +43,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "visit": frozenset({"wang"}),
     "rating": frozenset({"complaints"}),
     "order": frozenset({"edu", "second"}),
+    "pull": frozenset({"degree"}),  # the department that was asked
     "key": frozenset({"edu"}),
     "ranking": frozenset({"decider"}),
     "passkey": frozenset({"wang"}),
@@ -89,6 +90,8 @@ ROWS: dict[str, Row] = {
         "department", "certificate", _json(event="revoke", reason="test", status_list="x.y.z")
     ),
     "PUT /v1/certificates/{certificate_id}/face": Row("department", "certificate", {"content": b"%PDF-1.7"}),
+    "POST /v1/pulls/next": Row("department", send=_json(types=["degree"], wait=0)),
+    "POST /v1/pulls/{pull_id}/answer": Row("department", "pull", _json(outcome="not_found")),
     "GET /v1/work-orders": Row("department"),
     "GET /v1/work-orders/{order_id}/file": Row("department", "order"),
     "POST /v1/work-orders/{order_id}/done": Row("department", "order", _json(signed=1, quarantined=0)),

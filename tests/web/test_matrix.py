@@ -37,7 +37,7 @@ from hub.oversight.objections import complain_of_access
 from hub.oversight.ratings import rate
 from hub.registry import officers
 from hub.registry.roster import OfficerRow
-from hub.verification.model import Ask
+from hub.verification.model import Ask, pulls
 
 OFFICERS = {
     "clerk": ("dg-edu", "clerk"),
@@ -167,9 +167,14 @@ async def city(sqlite_database: str, clock: FixedClock, tmp_path: Path) -> City:
             tx, item=item, applicant=tx.actor.subject_id, beneficiary=None,
             details=[world.detail(case, ["degree"])],
         )  # fmt: skip
+        pull = {"id": uuid7(), "public_id": public_token(), "department": "dg-degree", "type_code": "degree"}
+        pull |= {"verifier": "dg-edu", "grant_public_id": grants[0].public_id, "subject_id": tx.actor.subject_id}
+        pull |= {"fields": [], "access": access, "state": "waiting", "asked_at": tx.now, "deadline": tx.now}
+        await tx.insert(pulls, pull)
     things = {
         "use_code": shown.public_id,
         "type": "degree",
+        "pull": pull["public_id"],
         "rating": rating.public_id,
         "passkey": "wangs",
         "look": look.public_id,
