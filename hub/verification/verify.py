@@ -10,7 +10,7 @@ The numbered checks (each passed / failed / undecided / not needed):
 Any number of redemptions, of any callers, go through together: each step is one statement sent for all of them.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,8 +20,6 @@ from hub.access.record import record, record_anonymous
 from hub.actor import Actor
 from hub.catalogue.items import ClaimPath, ServiceItem, last_good_days, max_age
 from hub.certificates import status
-from hub.certificates.find import Held
-from hub.certificates.model import Certificate
 from hub.certificates.opened import Opened, Wanted, opened_of_holders
 from hub.certificates.status import Standing
 from hub.consent.model import CaseFacts, Grant
@@ -46,7 +44,7 @@ from hub.verification.model import (
     Step,
     Verdict,
 )
-from hub.verification.predicates import answer
+from hub.verification.shown import answers_to, granted, lapsed, own_paths, predicate_name
 from hub.verification.signed import signed
 
 MAX_ASKS = 32
@@ -185,7 +183,7 @@ async def _take_uses(tx: Tx, planned: Sequence[Sequence[_Planned]]) -> None:
         for one in asked:
             one.grant = result.grant
             if isinstance(result, Taken):
-                grant, within = result.grant, _granted(result.grant, one.ask.type_code)
+                grant, within = result.grant, granted(result.grant, one.ask.type_code)
                 one.granted = [path for path in one.granted if path in within]
                 one.checks[Step.GRANT] = checks.passed(Step.GRANT)
                 one.checks[Step.COVERAGE] = _coverage(one.ask, grant.basis, grant.detail["datatypes"], within)  # 4
@@ -240,13 +238,8 @@ def _present(opened: list[Opened] | Gone, now: datetime) -> list[Opened]:
     if isinstance(opened, Gone):
         raise opened
     # One that was made for a day and is over is no finding beside one that stands.
-    lasting = [one for one in opened if not _lapsed(one.held.certificate, now)]
+    lasting = [one for one in opened if not lapsed(one.held.certificate, now)]
     return lasting or opened
-
-
-def _lapsed(certificate: Certificate, now: datetime) -> bool:
-    over = certificate.valid_until is not None and certificate.valid_until <= now
-    return over and certificate.status_uri is None
 
 
 async def _facts(tx: Tx, opened: Sequence[Opened]) -> dict[str, _Facts]:
@@ -291,8 +284,8 @@ def _judge(
     shown = None
     if outcome is Outcome.ACCEPTED and known is not None:
         paths = one.ask.fields if one.ask.fields is not None else tuple(one.granted)
-        shown = known.show(_own_paths(paths, held, kind))
-        answers = _predicates(grant, one.ask, known.claims)
+        shown = known.show(own_paths(paths, held, kind))
+        answers = answers_to(grant, one.ask, known.claims)
     verdict = Verdict(
         outcome=outcome,
         reason=reason,
@@ -314,7 +307,7 @@ def _judge(
         reason,
         certificate=certificate.public_id,
         fields=paths,
-        predicates=tuple(_predicate_name(answer) for answer in answers),
+        predicates=tuple(predicate_name(answer) for answer in answers),
     )
     return verdict, look
 
@@ -327,10 +320,6 @@ def _last_good(one: _Planned, item: ServiceItem) -> int | None:
     return last_good_days(item, one.ask.type_code)
 
 
-def _granted(grant: Grant, type_code: str) -> tuple[ClaimPath, ...]:
-    return tuple(tuple(path) for path in grant.detail["fields"].get(type_code, ()))
-
-
 def _is_the_cases(case: CaseFacts | None, grant: Grant) -> bool:
     return (
         case is not None
@@ -338,30 +327,6 @@ def _is_the_cases(case: CaseFacts | None, grant: Grant) -> bool:
         and case.public_id == grant.case_id
         and case.holder_for(grant.basis) == grant.holder
     )
-
-
-def _own_paths(paths: Iterable[ClaimPath], held: Held, kind: CertificateType) -> list[ClaimPath]:
-    """By default a holder discloses only their own place in `holders[]`, not their spouse's or co-owner's."""
-    if kind.consent == "any":
-        return list(paths)
-    return [
-        ("holders", held.position, *path[2:]) if path[:1] == ("holders",) and len(path) > 1 else path
-        for path in paths
-    ]
-
-
-def _predicates(grant: Grant, ask: Ask, claims: Mapping[str, Any]) -> tuple[PredicateAnswer, ...]:
-    if not ask.predicates:
-        return ()
-    return tuple(
-        answer(claims, tuple(asked["path"]), asked["op"], asked["value"])
-        for asked in grant.detail.get("predicates") or ()
-        if asked["type"] == ask.type_code
-    )
-
-
-def _predicate_name(one: PredicateAnswer) -> dict[str, Any]:
-    return {"path": list(one.path), "op": one.op, "value": one.value}
 
 
 def _no_record(tx: Tx, one: _Planned) -> tuple[Verdict, Look | None]:
