@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -16,6 +16,11 @@ from hub.errors import Malformed
 from hub.formats.masking import mask_by
 
 MAX_FINDINGS = 20
+REMEMBERED = 512
+"""Values of one member that fitted and need not be asked about again."""
+_BY_MEMBER = frozenset(
+    {"$schema", "$id", "title", "description", "type", "properties", "required", "additionalProperties"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class CertificateType:
     properties: frozenset[str]
     masks: Mapping[tuple[str | None, ...], str]
     validator: Draft202012Validator
+    _members: "_Members | None" = field(default=None, repr=False, compare=False)
 
     def check(self, mapped: Mapped) -> tuple[Finding, ...]:
         """Why this row cannot be a certificate of this type; empty when it can. No value is repeated."""
@@ -57,6 +63,8 @@ class CertificateType:
         ]
         if self.living and mapped.as_of is None:
             found.append(Finding("missing_value", "as_of"))
+        if self._members is not None and self._members.fit(mapped.claims):
+            return tuple(dict.fromkeys(found))
         try:
             for fault in self.validator.iter_errors(dict(mapped.claims)):
                 where = ".".join(str(step) for step in fault.absolute_path)
@@ -72,6 +80,55 @@ class CertificateType:
     def mask(self, path: tuple[str | None, ...], value: str) -> str:
         """`value` as a preview may show it; what the type does not describe is hidden."""
         return mask_by(self.masks.get(path, "unknown"), value)
+
+
+class _Members:
+    """A schema that judges each member by itself, so that a value which fitted once need not be asked about again.
+
+    `of` gives None for a schema that says more than that. "Fits" is final; "does not" is told by the whole validator.
+    """
+
+    def __init__(self, validator: Draft202012Validator) -> None:
+        schema = validator.schema
+        self._required = frozenset(schema.get("required", ()))
+        self._members = {
+            str(name): validator.evolve(schema=member) for name, member in schema["properties"].items()
+        }
+        self._fitted: dict[str, set[tuple[type, Any]]] = {name: set() for name in self._members}
+
+    @classmethod
+    def of(cls, validator: Draft202012Validator) -> "_Members | None":
+        schema = validator.schema
+        alone = (
+            schema.keys() <= _BY_MEMBER
+            and schema.get("type") == "object"
+            and schema.get("additionalProperties") is False
+            and all(_alone(member) for member in schema.get("properties", {}).values())
+        )
+        return cls(validator) if alone and schema.get("properties") else None
+
+    def fit(self, claims: Mapping[str, Any]) -> bool:
+        if not self._required <= claims.keys():
+            return False
+        for name, value in claims.items():
+            known = self._fitted.get(name)
+            if known is None:
+                return False
+            asked = (type(value), value) if isinstance(value, str | int) else None
+            if asked is not None and asked in known:
+                continue
+            if not self._members[name].is_valid(value):
+                return False
+            if asked is not None and len(known) < REMEMBERED:
+                known.add(asked)
+        return True
+
+
+def _alone(schema: Any) -> bool:
+    """Whether a member's schema refers to nothing outside itself."""
+    if isinstance(schema, Mapping):
+        return "$ref" not in schema and "$dynamicRef" not in schema and all(map(_alone, schema.values()))
+    return all(map(_alone, schema)) if isinstance(schema, list) else True
 
 
 def _missing(required: list[Any], instance: Any) -> str:
@@ -90,6 +147,10 @@ def from_document(document: Mapping[str, Any]) -> CertificateType:
         nature = document["nature"]
         if nature not in ("standing", "living"):
             raise ValueError("nature")
+        # An empty registry: a $ref in the document must never make the agent fetch something.
+        validator = Draft202012Validator(
+            schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
+        )
         return CertificateType(
             code=_text(document["code"]),
             version=int(document["version"]),
@@ -108,10 +169,8 @@ def from_document(document: Mapping[str, Any]) -> CertificateType:
                 )
                 for claim in document.get("claims", ())
             },
-            # An empty registry: a $ref in the document must never make the agent fetch something.
-            validator=Draft202012Validator(
-                schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
-            ),
+            validator=validator,
+            _members=_Members.of(validator),
         )
     except (KeyError, TypeError, ValueError, SchemaError) as fault:
         raise Malformed(

@@ -96,43 +96,64 @@ def _with_lists(desk: Desk, batch: Sequence[Waiting]) -> list[Waiting]:
 def _register(desk: Desk, group: list[Waiting], counts: Counter[str]) -> bool:
     """Registrations, several calls at once where nothing builds on another. False when lists must be signed again."""
     chunks = [group[place : place + CHUNK] for place in range(0, len(group), CHUNK)]
-    stop: HubError | None = None
+    if len(chunks) == 1:
+        answers = [ask(desk, chunks[0])]
+    else:
+        with ThreadPoolExecutor(IN_FLIGHT) as pool:
+            answers = list(pool.map(lambda chunk: ask(desk, chunk), chunks))
+    stops: list[HubError] = []
     fits = True
-    for chunk, answers in zip(chunks, _answers(desk, chunks), strict=True):
-        if isinstance(answers, HubError):
-            stop = stop or answers
-            continue
-        with desk.state.transaction():
-            for one, answer in zip(chunk, answers, strict=True):
-                if isinstance(answer, _STOPS):
-                    desk.state.failed(one.id, answer.code)
-                    stop = stop or answer
-                else:
-                    fits = _settle(desk, one, answer, counts) and fits
-    if stop is not None:
-        raise stop
+    for chunk, answered in zip(chunks, answers, strict=True):
+        fits = settle(desk, chunk, answered, counts, stops) and fits
+    if stops:
+        raise stops[0]
     return fits
 
 
-def _answers(desk: Desk, chunks: Sequence[Sequence[Waiting]]) -> list[list[Registered | HubError] | HubError]:
-    """What the hub says to each chunk, or why it said nothing. What it took in one chunk is not lost with another."""
+Answers = list[Registered | HubError] | HubError
+"""What the hub says to each of a chunk, or why it said nothing at all."""
 
-    def send(chunk: Sequence[Waiting]) -> list[Registered | HubError] | HubError:
-        items = [
-            Registration(
-                one.sd_jwt, one.dataset, one.ref, one.generation, one.claims_hash, one.old_id, one.list_token
-            )
-            for one in chunk
-        ]
-        try:
-            return list(desk.client.register_batch(items))
-        except HubError as fault:
-            return fault
 
-    if len(chunks) == 1:
-        return [send(chunks[0])]
-    with ThreadPoolExecutor(IN_FLIGHT) as pool:
-        return list(pool.map(send, chunks))
+def ask(desk: Desk, chunk: Sequence[Waiting]) -> Answers:
+    """One call to the hub. Touches no state, so that it may run beside everything else."""
+    items = [
+        Registration(
+            one.sd_jwt, one.dataset, one.ref, one.generation, one.claims_hash, one.old_id, one.list_token
+        )
+        for one in chunk
+    ]
+    try:
+        return list(desk.client.register_batch(items))
+    except HubError as fault:
+        return fault
+
+
+def settle(
+    desk: Desk, chunk: Sequence[Waiting], answers: Answers, counts: Counter[str], stops: list[HubError]
+) -> bool:
+    """What the hub said of a chunk, into the state. False when lists must be signed again.
+
+    Errors that stop the sending go to `stops`: what was taken in one chunk is not lost with another.
+    """
+    if isinstance(answers, HubError):
+        stops.append(answers)
+        return True
+    fits = True
+    plain: list[tuple[Waiting, str]] = []
+    with desk.state.transaction():
+        for one, answer in zip(chunk, answers, strict=True):
+            if isinstance(answer, _STOPS):
+                desk.state.failed(one.id, answer.code)
+                stops.append(answer)
+            elif isinstance(answer, Registered) and not answer.replayed and one.old_id is None:
+                plain.append((one, answer.certificate_id))
+            else:
+                fits = _settle(desk, one, answer, counts) and fits
+        desk.state.acked_first(plain)
+        for dataset, group in groupby(plain, key=lambda pair: pair[0].dataset):
+            quarantine.clear_all(desk.state, dataset, [one.ref for one, _ in group])
+    counts["registered"] += len(plain)
+    return fits
 
 
 def _settle(desk: Desk, one: Waiting, answer: Registered | HubError, counts: Counter[str]) -> bool:

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from adapters.findings import Finding
-from adapters.mapping import Mapped, key_of, map_row
+from adapters.mapping import Mapped, Mapper
 from adapters.model import Dataset
 from adapters.source import Row, Unreadable
 
@@ -33,7 +33,8 @@ class Judged:
 def judged(rows: Iterable[Row | Unreadable], dataset: Dataset, vct: str, *, today: date) -> Iterator[Judged]:
     """One answer for each source key, in the order of the rows."""
     cursor = dataset.cursor.column if dataset.cursor is not None else None
-    for key, group in by_key(rows, dataset):
+    mapper = Mapper(dataset, today=today)
+    for key, group in by_key(rows, dataset, mapper):
         newest = [
             row[cursor] for row in group if cursor and not isinstance(row, Unreadable) and row.get(cursor)
         ]
@@ -45,17 +46,17 @@ def judged(rows: Iterable[Row | Unreadable], dataset: Dataset, vct: str, *, toda
         elif len(group) > 1:
             yield Judged(key, len(group), (Finding("duplicate_key"),), cursor=seen)
         else:
-            found = _mapped(group[0], dataset, today)
+            found = _mapped(group[0], mapper)
             if isinstance(found, Mapped):
                 yield Judged(key, 1, mapped=found, digest=found.digest(vct), cursor=seen)
             else:
                 yield Judged(key, 1, found, cursor=seen)
 
 
-def _mapped(row: Row | Unreadable, dataset: Dataset, today: date) -> Mapped | tuple[Finding, ...]:
+def _mapped(row: Row | Unreadable, mapper: Mapper) -> Mapped | tuple[Finding, ...]:
     if isinstance(row, Unreadable):
         return (Finding(row.code),)
-    mapped = map_row(row, dataset, today=today)
+    mapped = mapper.map(row)
     return mapped if isinstance(mapped, Mapped) else tuple(_with_pattern(finding, row) for finding in mapped)
 
 
@@ -82,7 +83,7 @@ def _class(char: str) -> str:
 
 
 def by_key(
-    rows: Iterable[Row | Unreadable], dataset: Dataset
+    rows: Iterable[Row | Unreadable], dataset: Dataset, mapper: Mapper
 ) -> Iterator[tuple[tuple[str, ...] | None, list[Row | Unreadable]]]:
     """Rows of one key together (sources give equal keys in a row); rows without a key under None."""
     last: tuple[str, ...] | None = None
@@ -91,7 +92,7 @@ def by_key(
         cells = (
             row if not isinstance(row, Unreadable) else dict(zip(dataset.key, row.key or (), strict=False))
         )
-        key = key_of(cells, dataset)
+        key = mapper.key(cells)
         if group and (key != last or key is None):
             yield last, group
             group = []

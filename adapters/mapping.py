@@ -6,10 +6,10 @@ from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any
 
-from adapters import values
+from adapters.columns import Column
 from adapters.findings import Finding
 from adapters.model import Dataset, Field, HolderRule
-from adapters.values import Claim, Fault, Reading
+from adapters.values import Claim
 from hub.formats.identifiers import CREDIT_TYPE, RESIDENT_TYPE
 from hub.formats.jcs import canonical
 
@@ -41,41 +41,90 @@ class Mapped:
 
 
 def map_row(row: Row, dataset: Dataset, *, today: date) -> Mapped | tuple[Finding, ...]:
-    """Map one row. All its faults are told at once. `today` is the civil day in Shanghai."""
-    faults: list[Finding] = []
-    notes: list[Finding] = []
-    holders = [
-        holder for rule in dataset.holders if (holder := _holder(row, rule, today, faults, notes)) is not None
-    ]
-    claims: dict[str, Claim] = {}
-    for name, field in dataset.claims.items():
-        value = _value(row, field, name, today, faults, notes)
-        if value is not None:
-            claims[name] = value
-    valid_from = _day(row, dataset.valid_from, "valid.from", today, faults, notes)
-    valid_until = _day(row, dataset.valid_until, "valid.until", today, faults, notes)
-    as_of = _day(row, dataset.as_of, "as_of", today, faults, notes)
-    if valid_from and valid_until and valid_until < valid_from:
-        faults.append(Finding("validity", "valid"))
-    if faults:
-        return tuple(dict.fromkeys(faults))
-    return Mapped(tuple(holders), claims, valid_from, valid_until, as_of, tuple(dict.fromkeys(notes)))
+    """Map one row; see `Mapper`, which is for many."""
+    return Mapper(dataset, today=today).map(row)
+
+
+class Mapper:
+    """The mapping of one dataset, its columns made ready once. `today` is the civil day in Shanghai."""
+
+    def __init__(self, dataset: Dataset, *, today: date) -> None:
+        def column(rule: Field, where: str) -> Column:
+            return Column(rule, where, today)
+
+        def day(rule: Field | None, where: str) -> Column | None:
+            return column(rule, where) if rule is not None else None
+
+        self._holders = [_Holder(rule, today) for rule in dataset.holders]
+        self._claims = [(name, column(rule, name)) for name, rule in dataset.claims.items()]
+        self._valid_from = day(dataset.valid_from, "valid.from")
+        self._valid_until = day(dataset.valid_until, "valid.until")
+        self._as_of = day(dataset.as_of, "as_of")
+        self._key = [column(Field(column=name), "key") for name in dataset.key]
+
+    def map(self, row: Row) -> Mapped | tuple[Finding, ...]:
+        """What one row says, or all its faults at once."""
+        faults: list[Finding] = []
+        notes: list[Finding] = []
+        holders = tuple(
+            holder for one in self._holders if (holder := one.read(row, faults, notes)) is not None
+        )
+        claims = {
+            name: value
+            for name, column in self._claims
+            if (value := column.read(row, faults, notes)) is not None
+        }
+        valid_from = _day(self._valid_from, row, faults, notes)
+        valid_until = _day(self._valid_until, row, faults, notes)
+        as_of = _day(self._as_of, row, faults, notes)
+        if valid_from and valid_until and valid_until < valid_from:
+            faults.append(Finding("validity", "valid"))
+        if faults:
+            return tuple(dict.fromkeys(faults))
+        return Mapped(holders, claims, valid_from, valid_until, as_of, tuple(dict.fromkeys(notes)))
+
+    def key(self, row: Row) -> tuple[str, ...] | None:
+        """The source key as text, or None when a part is empty. 5, "5 " and Decimal(5) are one key."""
+        parts: list[str] = []
+        for column in self._key:
+            value = column.read(row, [], [])
+            if not isinstance(value, str) or not value:
+                return None
+            parts.append(value)
+        return tuple(parts)
+
+
+class _Holder:
+    """One holder: the number is read by the rules of its type."""
+
+    def __init__(self, rule: HolderRule, today: date) -> None:
+        where = f"holders.{rule.role}"
+        self._role = rule.role
+        self._when = Column(Field(column=rule.when), where, today) if rule.when is not None else None
+        self._id_type = Column(rule.id_type, f"{where}.id_type", today)
+        self._name = Column(rule.name, f"{where}.name", today).stricter("name")
+        plain = Column(rule.id_no, f"{where}.id_no", today)
+        self._plain = plain
+        self._by_type = {code: plain.stricter(kind) for code, kind in _KIND_BY_ID_TYPE.items()}
+
+    def read(self, row: Row, faults: list[Finding], notes: list[Finding]) -> Mapping[str, str] | None:
+        if self._when is not None:
+            wrong: list[Finding] = []
+            if self._when.read(row, wrong, []) is None and (not wrong or wrong[0].code == "missing_column"):
+                return None  # where something stands that cannot be read, the fields below say what is wrong
+        id_type = self._id_type.read(row, faults, notes)
+        name = self._name.read(row, faults, notes)
+        id_no = self._by_type.get(str(id_type), self._plain).read(row, faults, notes)
+        found = {"role": self._role}
+        for member, value in (("name", name), ("id_type", id_type), ("id_no", id_no)):
+            if value is not None:
+                found[member] = str(value)
+        return found
 
 
 def key_of(row: Row, dataset: Dataset) -> tuple[str, ...] | None:
-    """The source key as text, or None when a part is empty. 5, "5 " and Decimal(5) are one key."""
-    parts: list[str] = []
-    for column in dataset.key:
-        try:
-            value = values.convert(
-                row.get(column), Field(column=column), Reading(date.min, "key", column, [])
-            )
-        except Fault:
-            return None
-        if not isinstance(value, str) or not value:
-            return None
-        parts.append(value)
-    return tuple(parts)
+    """The source key of one row; see `Mapper.key`."""
+    return Mapper(dataset, today=date.min).key(row)
 
 
 def rules_of(dataset: Dataset) -> str:
@@ -116,70 +165,6 @@ def raw_columns_of(dataset: Dataset) -> frozenset[str]:
     return frozenset(field.column for field in every if field.column and field.bytes_as)
 
 
-def _holder(
-    row: Row, rule: HolderRule, today: date, faults: list[Finding], notes: list[Finding]
-) -> Mapping[str, str] | None:
-    where = f"holders.{rule.role}"
-    if rule.when is not None:
-        try:
-            if (
-                values.convert(
-                    row.get(rule.when), Field(column=rule.when), Reading(today, where, rule.when, [])
-                )
-                is None
-            ):
-                return None
-        except Fault:
-            pass  # something stands there; the fields below say what is wrong with it
-    id_type = _value(row, rule.id_type, f"{where}.id_type", today, faults, notes)
-    kind = _KIND_BY_ID_TYPE.get(str(id_type))
-    found = {
-        "role": rule.role,
-        "name": _value(row, rule.name, f"{where}.name", today, faults, notes, kind="name"),
-        "id_type": id_type,
-        "id_no": _value(row, rule.id_no, f"{where}.id_no", today, faults, notes, kind=kind),
-    }
-    return {key: str(value) for key, value in found.items() if value is not None}
-
-
-def _value(
-    row: Row,
-    field: Field,
-    where: str,
-    today: date,
-    faults: list[Finding],
-    notes: list[Finding],
-    *,
-    kind: str | None = None,
-) -> Claim:
-    """One value; a fault is recorded and gives None. `kind` makes a plain text field stricter."""
-    column = field.column or ""
-    if field.column is not None and field.column not in row:
-        faults.append(Finding("missing_column", where, column))
-        return None
-    if kind is not None and field.kind == "text":
-        field = _stricter(field, kind)
-    try:
-        found = values.convert(row.get(column), field, Reading(today, where, column, notes))
-        if (
-            found is None
-            and field.required
-            and not values.is_no_end(row.get(column), field, Reading(today, where, column, []))
-        ):
-            raise Fault("missing_value")
-    except Fault as fault:
-        faults.append(Finding(fault.code, where, column, fault.detail))
-        return None
-    return found
-
-
-def _stricter(field: Field, kind: str) -> Field:
-    members = {item.name: getattr(field, item.name) for item in fields(field)}
-    return Field(**{**members, "kind": kind})
-
-
-def _day(
-    row: Row, field: Field | None, where: str, today: date, faults: list[Finding], notes: list[Finding]
-) -> str | None:
-    found = _value(row, field, where, today, faults, notes) if field is not None else None
+def _day(column: Column | None, row: Row, faults: list[Finding], notes: list[Finding]) -> str | None:
+    found = column.read(row, faults, notes) if column is not None else None
     return found if isinstance(found, str) else None

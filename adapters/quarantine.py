@@ -108,6 +108,15 @@ def clear(state: State, dataset: str, ref: str) -> None:
     state.execute("delete from quarantine where dataset = ? and ref = ?", (dataset, ref))
 
 
+def clear_all(state: State, dataset: str, refs: Iterable[str]) -> None:
+    """These rows are fine now; costs nothing where nothing of the dataset is in quarantine."""
+    with state.transaction() as db:
+        if db.execute("select 1 from quarantine where dataset = ? limit 1", (dataset,)).fetchone():
+            db.executemany(
+                "delete from quarantine where dataset = ? and ref = ?", [(dataset, ref) for ref in refs]
+            )
+
+
 def clear_absent(state: State, dataset: str, pass_id: int) -> None:
     """After a complete pass: rows that are not in the source any more are in nobody's way."""
     state.execute("delete from quarantine where dataset = ? and pass < ?", (dataset, pass_id))

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from itertools import chain, islice
 from typing import Any
 
@@ -24,6 +24,7 @@ from adapters.judge import Judged, judged
 from adapters.mapping import Mapped, rules_of
 from adapters.mending import corrected, corrections
 from adapters.model import Dataset
+from adapters.outgoing import Outgoing
 from adapters.sign import issuer_url, ref_of, sign_certificate
 from adapters.source import Source
 from adapters.sources import open_source
@@ -32,9 +33,12 @@ from adapters.survey import survey
 from adapters.watermark import Watermark
 from adapters.workers import Workers, workers_of
 from hub.errors import Unprocessable
+from keys.signer import Signer
 
 FLUSH = 1000
 """Decisions that become promises in one commit."""
+TOGETHER = 500
+"""Rows whose entries are asked for together."""
 SEEN = 2000
 """Rows whose presence is written down together."""
 MAX_TOKEN = 256 * 1024
@@ -71,6 +75,7 @@ class Pass:
         self.keyless = 0
         self.pass_id = 0
         self.bad = quarantine.refs(desk.state, dataset.id)
+        self._outgoing = Outgoing(desk)
         self._changes = Changes(desk.me.state.parent)
         self._workers: Workers | None = None
 
@@ -118,11 +123,13 @@ class Pass:
             self.told += [("new_column", name) for name in found.new]
             self.told += [("column_gone", name) for name in found.gone]
             stopped = self._read(source, whole=since is None, mark=mark, known=known)
+            self._flush()
+            self.counts += self._outgoing.drain()
         finally:
+            self.counts += self._outgoing.close()
             source.close()
             if self._workers is not None:
                 self._workers.close()
-        self._flush()
         complete = source.complete if self._workers is None else self._workers.complete
         return complete and not stopped
 
@@ -133,28 +140,48 @@ class Pass:
         if whole and known and self._strangers(first):
             return True
         total = source.count() if self.desk.progress else None
-        for one in chain(first, rows):
-            self.counts["read"] += one.rows
-            if self.desk.progress and self.counts["read"] % 100 == 0:
-                self.desk.progress(self.dataset.id, self.counts["read"], total)
-            if mark is not None and one.cursor is not None:
-                mark.see(one.cursor)
-            if one.key is None:
-                self.keyless += 1
-                self._quarantine(quarantine.UNKEYED, "", one.findings)
-            else:
-                self._decide(one.key, one)
+        every = chain(first, rows)
+        while batch := list(islice(every, TOGETHER)):
+            for one, ref, entry in self._with_entries(batch):
+                self.counts["read"] += one.rows
+                if self.desk.progress and self.counts["read"] % 100 == 0:
+                    self.desk.progress(self.dataset.id, self.counts["read"], total)
+                if mark is not None and one.cursor is not None:
+                    mark.see(one.cursor)
+                if one.key is None:
+                    self.keyless += 1
+                    self._quarantine(quarantine.UNKEYED, "", one.findings)
+                else:
+                    self._decide(one.key, ref, one, entry)
+                if self._spoiled():
+                    return True
             if len(self.jobs) >= FLUSH or len(self.seen) >= SEEN:
                 self._flush()
-            if breaker.too_many_bad(
-                self.dataset, self.counts["read"], self.counts["quarantined"], SHARE_AFTER
-            ):
-                breaker.hold_for_share(
-                    self.desk, self.dataset, pass_id=self.pass_id, rows=self.counts["read"],
-                    bad=self.counts["quarantined"],
-                )  # fmt: skip
-                return True
         return False
+
+    def _with_entries(self, batch: list[Judged]) -> Iterator[tuple[Judged, str, Entry | None]]:
+        """Each with its ref and what the state knows of it, asked for together. Nothing is flushed in between."""
+        refs = [
+            ref_of(self.desk.secret, self.dataset.id, one.key) if one.key is not None else quarantine.UNKEYED
+            for one in batch
+        ]
+        if self._outgoing.holds(
+            refs
+        ):  # a second row of a key that is being registered: then its entry is there
+            self.counts += self._outgoing.drain()
+        known = self.desk.state.entries_of(self.dataset.id, refs)
+        for one, ref in zip(batch, refs, strict=True):
+            yield one, ref, known.get(ref)
+
+    def _spoiled(self) -> bool:
+        """Whether so many rows are bad that the dataset stops here, on hold."""
+        bad = self.counts["quarantined"]
+        if not bad or not breaker.too_many_bad(self.dataset, self.counts["read"], bad, SHARE_AFTER):
+            return False
+        breaker.hold_for_share(
+            self.desk, self.dataset, pass_id=self.pass_id, rows=self.counts["read"], bad=bad
+        )
+        return True
 
     def _judged(self, source: Source, whole: bool) -> Iterator[Judged]:
         """What the rows say: mapped here, or by several processes side by side."""
@@ -170,15 +197,13 @@ class Pass:
 
     def _strangers(self, first: list[Judged]) -> bool:
         refs = [ref_of(self.desk.secret, self.dataset.id, one.key) for one in first if one.key is not None]
-        known = sum(self.desk.state.entry(self.dataset.id, ref) is not None for ref in refs)
+        known = len(self.desk.state.entries_of(self.dataset.id, list(dict.fromkeys(refs))))
         return breaker.strangers(
             self.desk, self.dataset, pass_id=self.pass_id, known=known, looked_at=len(refs)
         )
 
-    def _decide(self, key: tuple[str, ...], one: Judged) -> None:
-        ref = ref_of(self.desk.secret, self.dataset.id, key)
+    def _decide(self, key: tuple[str, ...], ref: str, one: Judged, entry: Entry | None) -> None:
         written = json.dumps(key, ensure_ascii=False)
-        entry = self.desk.state.entry(self.dataset.id, ref)
         repeated = ref in self.seen or (entry is not None and entry.seen_pass == self.pass_id)
         self.seen[ref] = None
         if repeated:
@@ -192,7 +217,8 @@ class Pass:
         if one.mapped is None or findings:
             self._quarantine(ref, written, findings)
             return
-        self.counts.update(f"note:{note.code}" for note in one.mapped.notes)
+        for note in one.mapped.notes:
+            self.counts[f"note:{note.code}"] += 1
         job = self._job(ref, written, one.mapped, one.digest, entry)
         if job is None:
             if ref in self.bad and not quarantine.refused(self.desk.state, self.dataset.id, ref, one.digest):
@@ -252,7 +278,8 @@ class Pass:
         """What changed, in batches of `FLUSH`, each delivered before the next is signed."""
         waiting = self._changes.take()
         while batch := list(islice(waiting, FLUSH)):
-            self.jobs = [_Job(one, self.desk.state.entry(self.dataset.id, one.ref)) for one in batch]
+            known = self.desk.state.entries_of(self.dataset.id, [one.ref for one in batch])
+            self.jobs = [_Job(one, known.get(one.ref)) for one in batch]
             self._flush()
 
     def _judge_absence(self, *, complete: bool) -> None:
@@ -261,9 +288,8 @@ class Pass:
             desk, dataset, pass_id=self.pass_id, complete=complete, rows=self.counts["read"],
             bad=self.counts["quarantined"],
         )  # fmt: skip
-        for entry in vanished.revoke:
-            desk.state.promise(ending(desk, entry, "vanished", self.pass_id))
-        self._delivered()
+        desk.state.promise(*(ending(desk, entry, "vanished", self.pass_id) for entry in vanished.revoke))
+        self.counts += deliver(desk)
         self.counts["held"] += vanished.held
         desk.state.end_pass(
             self.pass_id, complete=vanished.complete, rows=self.counts["read"], now=desk.stamp()
@@ -283,16 +309,20 @@ class Pass:
         signing = sum(job.change.mapped is not None for job in self.jobs)
         if signing:
             self.desk.book.ensure(signing)
+        signer, now = self.desk.signer(), self.desk.now
         with self.desk.state.transaction():
             free = iter(self.desk.state.take_indices(signing))
-            for job in self.jobs:
-                self._promise(job, free)
+            promised = [self._promised(job, free, signer, now) for job in self.jobs]
+            self.desk.state.promise(*(one for one in promised if one is not None))
             self.desk.state.seen(self.dataset.id, self.seen, self.pass_id)
         self.jobs.clear()
         self.seen.clear()
-        self._delivered()
+        self.counts += self._outgoing.send()
 
-    def _promise(self, job: _Job, free: Iterator[tuple[str, int]]) -> None:
+    def _promised(
+        self, job: _Job, free: Iterator[tuple[str, int]], signer: Signer, now: datetime
+    ) -> Waiting | None:
+        """What is to be sent for a decision; None when it cannot be signed."""
         change, entry = job.change, job.entry
         if self.dataset.lookup is not None:  # a pull may have been faster with this very row
             entry = self.desk.state.entry(self.dataset.id, change.ref)
@@ -301,36 +331,28 @@ class Pass:
             if fresher or self.desk.state.promised(self.dataset.id, change.ref) is not None:
                 return
         if change.mapped is None:
-            if entry is not None:
-                self.desk.state.promise(ending(self.desk, entry, change.reason, self.pass_id))
-            return
+            return ending(self.desk, entry, change.reason, self.pass_id) if entry is not None else None
         generation = entry.generation + 1 if entry else 1
         status = next(free)
         try:
             token = sign_certificate(
                 change.mapped, self.kind, issuer=issuer_url(self.desk.me.hub, self.desk.me.department),
-                generation=generation, status=status, now=self.desk.now, signer=self.desk.signer(),
+                generation=generation, status=status, now=now, signer=signer,
             )  # fmt: skip
         except Unprocessable:
             token = ""
         if not token or len(token) > MAX_TOKEN:  # one huge row must not block everybody's batch
             self._quarantine(change.ref, change.key, (Finding("too_large"),))
-            return
+            return None
         old = entry if entry is not None and entry.state == "current" else None
-        self.desk.state.promise(
-            Waiting(
-                id=0, kind="supersede" if old else "register", dataset=self.dataset.id, ref=change.ref,
-                key=change.key, generation=generation, claims_hash=change.digest, sd_jwt=token, uri=status[0],
-                idx=status[1], as_of=change.mapped.as_of, signed_on=self.today.isoformat(),
-                pass_id=self.pass_id,
-                notes=json.dumps([[note.code, note.where, note.detail] for note in change.mapped.notes]),
-                old_id=old.certificate_id if old else None, old_uri=old.uri if old else None,
-                old_idx=old.idx if old else None, reason="", list_token=None,
-            )
+        return Waiting(
+            id=0, kind="supersede" if old else "register", dataset=self.dataset.id, ref=change.ref, key=change.key,
+            generation=generation, claims_hash=change.digest, sd_jwt=token, uri=status[0], idx=status[1],
+            as_of=change.mapped.as_of, signed_on=self.today.isoformat(), pass_id=self.pass_id,
+            notes=json.dumps([[note.code, note.where, note.detail] for note in change.mapped.notes]),
+            old_id=old.certificate_id if old else None, old_uri=old.uri if old else None,
+            old_idx=old.idx if old else None, reason="", list_token=None,
         )  # fmt: skip
-
-    def _delivered(self) -> None:
-        self.counts += deliver(self.desk)
 
 
 def ending(desk: Desk, entry: Entry, reason: str, pass_id: int) -> Waiting:

@@ -7,7 +7,7 @@ been promised to the hub and what has not.
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from hub.errors import Conflict
 
 __all__ = ["Entry", "KnownList", "State", "Waiting"]
 
+MOST_BOUND = 500
+"""Values in one statement: every SQLite takes so many."""
 _WAITING = (
     "id, kind, dataset, ref, key, generation, claims_hash, sd_jwt, uri, idx, as_of, signed_on, pass, notes,"
     " old_id, old_uri, old_idx, reason, list_token"
@@ -75,6 +77,16 @@ class State:
         row = self.db.execute("select * from entry where dataset = ? and ref = ?", (dataset, ref)).fetchone()
         return Entry(*row) if row else None
 
+    def entries_of(self, dataset: str, refs: Sequence[str]) -> dict[str, Entry]:
+        """The entries of these source keys, by ref; keys that were never certified are left out."""
+        found: dict[str, Entry] = {}
+        for place in range(0, len(refs), MOST_BOUND):
+            some = refs[place : place + MOST_BOUND]
+            sql = f"select * from entry where dataset = ? and ref in ({', '.join('?' * len(some))})"  # noqa: S608
+            for row in self.db.execute(sql, (dataset, *some)):
+                found[row[1]] = Entry(*row)
+        return found
+
     def entries(self, dataset: str) -> Iterator[Entry]:
         """All entries of a dataset, by ref."""
         for row in self.db.execute("select * from entry where dataset = ? order by ref", (dataset,)):
@@ -122,22 +134,30 @@ class State:
 
     # --- outbox ---
 
-    def promise(self, waiting: Waiting) -> None:
-        """Write one promise (its `id` is ignored) and take its index out of the free ones, in one transaction."""
+    def promise(self, *promised: Waiting) -> None:
+        """Write promises (their `id` is ignored) and take their indices out of the free ones, in one transaction."""
+        names = _WAITING.removeprefix("id, ")
+        rows = [
+            (
+                one.kind, one.dataset, one.ref, one.key, one.generation, one.claims_hash, one.sd_jwt, one.uri, one.idx,
+                one.as_of, one.signed_on, one.pass_id, one.notes, one.old_id, one.old_uri, one.old_idx, one.reason,
+                one.list_token,
+            )
+            for one in promised
+        ]  # fmt: skip
         with self.transaction() as db:
-            db.execute("delete from free_index where uri = ? and idx = ?", (waiting.uri, waiting.idx))
-            values = (
-                waiting.kind, waiting.dataset, waiting.ref, waiting.key, waiting.generation, waiting.claims_hash,
-                waiting.sd_jwt, waiting.uri, waiting.idx, waiting.as_of, waiting.signed_on, waiting.pass_id,
-                waiting.notes, waiting.old_id, waiting.old_uri, waiting.old_idx, waiting.reason, waiting.list_token,
-            )  # fmt: skip
-            names = _WAITING.removeprefix("id, ")
-            db.execute(f"insert into outbox ({names}) values ({', '.join('?' * len(values))})", values)  # noqa: S608
+            db.executemany(
+                "delete from free_index where uri = ? and idx = ?", [(one.uri, one.idx) for one in promised]
+            )
+            db.executemany(
+                f"insert into outbox ({names}) values ({', '.join('?' * len(names.split(',')))})",  # noqa: S608
+                rows,
+            )
 
-    def waiting(self, limit: int = 1000) -> list[Waiting]:
-        """The oldest promises, in the order they were made."""
-        sql = f"select {_WAITING} from outbox order by id limit ?"  # noqa: S608
-        return [Waiting(*row) for row in self.db.execute(sql, (limit,))]
+    def waiting(self, limit: int = 1000, *, after: int = 0) -> list[Waiting]:
+        """The oldest promises whose id lies after `after`, in the order they were made."""
+        sql = f"select {_WAITING} from outbox where id > ? order by id limit ?"  # noqa: S608
+        return [Waiting(*row) for row in self.db.execute(sql, (after, limit))]
 
     def promised(self, dataset: str, ref: str) -> Waiting | None:
         """What waits for the hub about one source key; there is at most one."""
@@ -190,6 +210,26 @@ class State:
                     face = (certificate_id, done.dataset, done.sd_jwt)
                     db.execute("insert or replace into unprinted values (?, ?, ?)", face)
             db.execute("delete from outbox where id = ?", (done.id,))
+
+    def acked_first(self, done: Sequence[tuple[Waiting, str]]) -> None:
+        """As `acked`, for first registrations that stand: (promise, certificate id) of many in one transaction."""
+        with self.transaction() as db:
+            db.executemany(
+                "insert or replace into entry values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'current', ?, 0, ?)",
+                [
+                    (
+                        one.dataset, one.ref, one.key, one.claims_hash, one.generation, certificate_id, one.uri,
+                        one.idx, one.as_of, one.signed_on, one.pass_id, one.notes,
+                    )
+                    for one, certificate_id in done
+                ],
+            )  # fmt: skip
+            if self._faces:
+                db.executemany(
+                    "insert or replace into unprinted values (?, ?, ?)",
+                    [(certificate_id, one.dataset, one.sd_jwt) for one, certificate_id in done],
+                )
+            db.executemany("delete from outbox where id = ?", [(one.id,) for one, _ in done])
 
     def stand_alone(self, waiting: Waiting) -> None:
         """What it should have superseded does not stand any more: register it without."""

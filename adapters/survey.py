@@ -14,6 +14,9 @@ from adapters.model import Dataset
 from adapters.sign import ref_of
 from adapters.sources import open_source
 
+TOGETHER = 500
+"""Rows whose entries are asked for together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -50,24 +53,29 @@ def survey(desk: Desk, dataset: Dataset) -> Survey:
         first = list(islice(groups, breaker.FIRST))
         known = standing = 0
         total = source.count() if desk.progress else None
-        for place, one in enumerate(chain(first, groups)):
-            counts["read"] += one.rows
-            if desk.progress and counts["read"] % 100 == 0:
-                desk.progress(dataset.id, counts["read"], total)
-            if one.key is None:
-                counts["quarantined"] += 1
-                continue
-            entry = state.entry(dataset.id, ref_of(desk.secret, dataset.id, one.key))
-            known += entry is not None and place < len(first)
-            current = entry is not None and entry.state == "current"
-            standing += current
-            same = current and entry is not None and entry.claims_hash == one.digest
-            if one.mapped is None or (not same and kind.check(one.mapped)):
-                counts["quarantined"] += 1
-            elif entry is None or not current:
-                counts["new"] += 1
-            else:
-                counts["unchanged" if same else "changed"] += 1
+        every, place = chain(first, groups), 0
+        while batch := list(islice(every, TOGETHER)):
+            refs = [ref_of(desk.secret, dataset.id, one.key) if one.key is not None else "" for one in batch]
+            entries = state.entries_of(dataset.id, refs)
+            for one, ref in zip(batch, refs, strict=True):
+                place += 1
+                counts["read"] += one.rows
+                if desk.progress and counts["read"] % 100 == 0:
+                    desk.progress(dataset.id, counts["read"], total)
+                if one.key is None:
+                    counts["quarantined"] += 1
+                    continue
+                entry = entries.get(ref)
+                known += entry is not None and place <= len(first)
+                current = entry is not None and entry.state == "current"
+                standing += current
+                same = current and entry is not None and entry.claims_hash == one.digest
+                if one.mapped is None or (not same and kind.check(one.mapped)):
+                    counts["quarantined"] += 1
+                elif entry is None or not current:
+                    counts["new"] += 1
+                else:
+                    counts["unchanged" if same else "changed"] += 1
     finally:
         source.close()
     few = min(len(first), state.count_entries(dataset.id))

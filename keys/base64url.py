@@ -16,7 +16,12 @@ _ENDINGS: tuple[tuple[bytes, bytes | None], ...] = (
 
 def encode(data: bytes) -> str:
     """Base64url of `data`, no padding."""
-    return b2a_base64(data, newline=False).translate(_TO_URL, b"=").decode("ascii")
+    return spelled(data).decode("ascii")
+
+
+def spelled(data: bytes) -> bytes:
+    """The same as ASCII bytes, for what is hashed as it is spelled."""
+    return b2a_base64(data, newline=False).translate(_TO_URL, b"=")
 
 
 def decode(text: str) -> bytes:

@@ -188,8 +188,9 @@ class SqlRows:
         guard = nullcontext() if self._engine.dialect.name == "sqlite" else self._connection.begin_nested()
         with guard:
             found = self._connection.execute(statement)
-            names = list(found.keys())
-            return [self._decoded(dict(zip(names, row, strict=True))) for row in found.all()]
+            names = tuple(found.keys())
+            rows = [dict(zip(names, row, strict=True)) for row in found.all()]
+            return [self._decoded(row) for row in rows] if self._engine.dialect.name == "sqlite" else rows
 
     def _next_key(self, last: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
         found = self._fetch(self._page([self._rows.c[name] for name in self._key], last, 1))
@@ -197,13 +198,12 @@ class SqlRows:
 
     def _decoded(self, row: dict[str, Any]) -> dict[str, Any]:
         """SQLite hands over text as bytes here: UTF-8 becomes text, other bytes stay for `bytes_as`."""
-        if self._engine.dialect.name == "sqlite":
-            for name, cell in row.items():
-                if isinstance(cell, bytes) and name not in self._raw:
-                    try:
-                        row[name] = cell.decode("utf-8")
-                    except UnicodeDecodeError:
-                        continue
+        for name, cell in row.items():
+            if isinstance(cell, bytes) and name not in self._raw:
+                try:
+                    row[name] = cell.decode("utf-8")
+                except UnicodeDecodeError:
+                    continue
         return row
 
     def _columns(self) -> tuple[str, ...]:

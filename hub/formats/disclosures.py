@@ -3,11 +3,11 @@
 Pure JSON: signatures, times and the profile of certificates are in `sdjwt`. All refusals have codes "sdjwt.*".
 """
 
-import hashlib
 import math
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from secrets import token_bytes
 from typing import Any, NamedTuple
 
 import orjson
@@ -68,7 +68,7 @@ def process(
 
 def _known(text: str) -> Known:
     try:
-        return Known(text, _digest(text), base64url.decode(text))
+        return Known(text, _digest(text.encode("ascii")), base64url.decode(text))
     except ValueError as fault:
         raise refuse("disclosure_base64", "披露项编码不规范", "a disclosure is not base64url") from fault
 
@@ -279,29 +279,33 @@ def hide(
             result[name] = _hide_element(item, disclosures, 0)
             if len(disclosures) != before:
                 raise cannot("该声明必须始终可见", "this claim must be visible in every copy")
-        elif isinstance(item, SD):
-            digests.append(_disclose([_salt(), name, _hide(item.value, disclosures, decoys)], disclosures))
+        elif item.__class__ is SD:
+            inner = item.value
+            if inner.__class__ is not str or "\0" in inner:  # nearly all are plain text
+                inner = _hide(inner, disclosures, decoys)
+            digests.append(_disclose([_salt(), name, inner], disclosures))
         else:
             result[name] = _hide(item, disclosures, decoys)
     if digests or top:
-        digests += [_digest(secrets.token_hex(32)) for _ in range(decoys)]
+        noise = token_bytes(32 * decoys)
+        digests += [_digest(noise[place : place + 32]) for place in range(0, 32 * decoys, 32)]
     if digests:
         result["_sd"] = sorted(digests)
     return result
 
 
 def _salt() -> str:
-    return base64url.encode(secrets.token_bytes(16))
+    return base64url.encode(token_bytes(16))
 
 
-def _digest(text: str) -> str:
-    return base64url.encode(hashlib.sha256(text.encode("ascii")).digest())
+def _digest(spelled: bytes) -> str:
+    return base64url.encode(sha256(spelled).digest())
 
 
 def _disclose(content: list[Any], disclosures: list[str]) -> str:
-    text = base64url.encode(dumps(content))
-    disclosures.append(text)
-    return _digest(text)
+    spelled = base64url.spelled(dumps(content))
+    disclosures.append(spelled.decode("ascii"))
+    return _digest(spelled)
 
 
 def dumps(value: Any) -> bytes:
