@@ -88,8 +88,7 @@ class _Members:
     `of` gives None for a schema that says more than that. "Fits" is final; "does not" is told by the whole validator.
     """
 
-    def __init__(self, validator: Draft202012Validator) -> None:
-        schema = validator.schema
+    def __init__(self, validator: Draft202012Validator, schema: Mapping[str, Any]) -> None:
         self._required = frozenset(schema.get("required", ()))
         self._members = {
             str(name): validator.evolve(schema=member) for name, member in schema["properties"].items()
@@ -97,15 +96,14 @@ class _Members:
         self._fitted: dict[str, set[tuple[type, Any]]] = {name: set() for name in self._members}
 
     @classmethod
-    def of(cls, validator: Draft202012Validator) -> "_Members | None":
-        schema = validator.schema
+    def of(cls, validator: Draft202012Validator, schema: Mapping[str, Any]) -> "_Members | None":
         alone = (
             schema.keys() <= _BY_MEMBER
             and schema.get("type") == "object"
             and schema.get("additionalProperties") is False
             and all(_alone(member) for member in schema.get("properties", {}).values())
         )
-        return cls(validator) if alone and schema.get("properties") else None
+        return cls(validator, schema) if alone and schema.get("properties") else None
 
     def fit(self, claims: Mapping[str, Any]) -> bool:
         if not self._required <= claims.keys():
@@ -170,7 +168,7 @@ def from_document(document: Mapping[str, Any]) -> CertificateType:
                 for claim in document.get("claims", ())
             },
             validator=validator,
-            _members=_Members.of(validator),
+            _members=_Members.of(validator, schema),
         )
     except (KeyError, TypeError, ValueError, SchemaError) as fault:
         raise Malformed(

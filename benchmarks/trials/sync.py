@@ -1,9 +1,14 @@
 """A table of a million rows in MariaDB becomes certificates: rates beside their limits, memory, kills, planted changes.
 
 1. Read, map and hash every row; each rate stands beside its own limit (the driver's cursor, a bare signature, the hub's
-door fed with certificates that were signed before). 2. A state that knows every row meets a table with planted changes
-and deletions: they are found exactly. 3. `yimen-agent sync` sends rows to a hub, end to end; its memory must stay
-flat. 4. It is killed with SIGKILL at random moments and started again: the same final set, nothing twice.
+door fed with certificates that were signed before). 2. A state that is told every row meets a table with planted
+changes and deletions: a dry run finds them exactly. 3. `yimen-agent sync` registers rows at a hub; it is killed with
+SIGKILL at random moments while rows change, and started again: the hub ends with what the table says, nothing twice,
+and the memory of a long sync stays flat. 4. Changes and deletions planted among what is registered are superseded and
+revoked at the hub, exactly those.
+
+What is known is written to `--json` after every part, so that a trial that does not come to its end has not been in
+vain.
 """
 
 import argparse
@@ -12,7 +17,7 @@ import json
 import os
 import random
 import secrets
-import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -70,7 +75,7 @@ datasets:
 
 @dataclass
 class Outcome:
-    """How the trial went; rates are rows a second."""
+    """How the trial went; rates are rows a second (`signed`, `raw_sign`: a second of CPU)."""
 
     rows: int
     rates: dict[str, float] = field(default_factory=dict)
@@ -78,8 +83,14 @@ class Outcome:
     planted: dict[str, int] = field(default_factory=dict)
     found: dict[str, int] = field(default_factory=dict)
     memory_mb: dict[str, list[float]] = field(default_factory=dict)
+    registered: int = 0
     kills: int = 0
+    killed_at: list[int] = field(default_factory=list)
+    """How many rows the agent knew as registered when it was killed."""
+    real: dict[str, int] = field(default_factory=dict)
+    """What the hub did with changes and deletions planted among the registered rows."""
     seconds: float = 0.0
+    parts: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -87,20 +98,24 @@ def main() -> int:
     """Run the trial, print what came of it as JSON; exit status 1 when anything did not hold."""
     parser = argparse.ArgumentParser(prog="./run trial sync")
     parser.add_argument("--rows", type=int, default=1_000_000, help="read, mapped and reconciled")
-    parser.add_argument("--sent", type=int, default=20_000, help="of these, signed and registered at a hub")
+    parser.add_argument("--sent", type=int, default=20_000, help="signed and registered at a hub")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else secrets.randbits(32)
+
+    def tell(outcome: Outcome) -> None:
+        told = {"trial": "sync", "seed": seed, "machine": measure.environment(), **vars(outcome)}
+        text = json.dumps(told, ensure_ascii=False, indent=1)
+        given.json.write_text(text + "\n") if given.json else print(text, flush=True)
+
     with stage.folder() as folder, mariadb_server() as server, stage.durable_postgres() as postgres:
         outcome = trial(
             folder, server, postgres or "", rows=given.rows, sent=given.sent, kills=given.kills,
-            chance=random.Random(seed),
+            chance=random.Random(seed), tell=tell,
         )  # fmt: skip
-    told = {"trial": "sync", "seed": seed, "machine": measure.environment(), **vars(outcome)}
-    text = json.dumps(told, ensure_ascii=False, indent=1)
-    given.json.write_text(text + "\n") if given.json else print(text)
+    tell(outcome)
     return 1 if outcome.problems else 0
 
 
@@ -113,25 +128,39 @@ def trial(
     sent: int,
     kills: int,
     chance: random.Random,
+    tell: Callable[[Outcome], None] = lambda _: None,
 ) -> Outcome:
-    """The whole trial."""
+    """The whole trial. `tell` hears what is known after every part."""
     began, outcome = time.monotonic(), Outcome(rows)
+
+    def done(part: str) -> None:
+        outcome.seconds = round(time.monotonic() - began, 1)
+        outcome.parts.append(f"{part}: {outcome.seconds:.0f} s, load {os.getloadavg()[0]:.1f}")
+        tell(outcome)
+
     fill(server, folder, "whole", rows)
+    done("table filled")
+    _limits(folder, server, outcome)
+    done("read, mapped, signed")
     _reconciled(folder, server, outcome, chance)
-    _so_far("read and compared", outcome)
+    done("compared")
     with _hub(folder / "hub", hub_database) as made:
         fill(server, folder, "sent", sent)
-        _sent(folder / "sent", made, server, outcome, sent)
-        _so_far("sent", outcome)
-        fill(server, folder, "killed", max(200, sent // 10))
-        _killed(folder / "killed", made, server, outcome, kills, chance)
-    outcome.seconds = round(time.monotonic() - began, 1)
+        path = _configured(folder / "sent", made.settings.public_url, server, "sent")
+        _enrolled(made, path)
+        _killed(path, server, outcome, sent, kills, chance, tell)
+        done("killed")
+        _sent(path, outcome, sent, tell)
+        done("registered")
+        _as_the_table_says(path, made, outcome)
+        done("compared with the hub")
+        outcome.rates["bulk_door"] = _door_alone(path, min(5000, sent))
+        for rate in ("registering", "end_to_end"):
+            outcome.ratios[f"{rate} / bulk_door"] = round(outcome.rates[rate] / outcome.rates["bulk_door"], 3)
+        done("door alone")
+        _planted_for_real(path, made, server, outcome, sent, chance)
+        done("changes and deletions")
     return outcome
-
-
-def _so_far(part: str, outcome: Outcome) -> None:
-    """A long trial tells each part when it is done."""
-    print(f"{part}: {json.dumps(vars(outcome), ensure_ascii=False)}", file=sys.stderr, flush=True)
 
 
 # --- the table ---
@@ -195,27 +224,31 @@ def _row(number: int) -> tuple[Any, ...]:
 # --- 1 and 2: everything read, everything compared ---
 
 
-def _reconciled(folder: Path, server: MariaDB, outcome: Outcome, chance: random.Random) -> None:
+def _limits(folder: Path, server: MariaDB, outcome: Outcome) -> None:
+    """Each step alone, and what bounds it."""
     rows, rates = outcome.rows, outcome.rates
     path = _configured(folder / "whole", "http://127.0.0.1:9", server, "whole")
     with connected(server, cursorclass=pymysql.cursors.SSCursor) as connection, connection.cursor() as cursor:
         cursor.execute("select id, xm, sfzh, xwlx, xxmc, bydate, zsbh from trial.whole")
         rates["driver_cursor"] = _rated(iter(cursor.fetchone, None), rows)
-    signer = generate()
-    rates["raw_sign"] = measure.rate(lambda: signer.sign(b"x" * 1306), 0.5)
     rates.update(_apart(_read, path, rows))
+    for name, limit in (("read", "driver_cursor"), ("mapped", "driver_cursor"), ("signed", "raw_sign")):
+        outcome.ratios[f"{name} / {limit}"] = round(rates[name] / rates[limit], 3)
+
+
+def _reconciled(folder: Path, server: MariaDB, outcome: Outcome, chance: random.Random) -> None:
+    rows, rates, path = outcome.rows, outcome.rates, folder / "whole" / "agent.yaml"
     with _agent(path) as agent:
         _know(agent, outcome)
-        changed, gone = _planted(server, rows, chance, outcome)
+        changed, gone = _planted(server, "whole", rows, chance)
+        outcome.planted = {"changed": len(changed), "gone": len(gone)}
         found = _apart(_survey, path, rows)
         outcome.memory_mb["reconcile"] = found.pop("memory")
         rates["reconcile"] = found.pop("rate")
         outcome.found = {name: int(found[name]) for name in ("changed", "gone", "new", "quarantined")}
-    if (outcome.found["changed"], outcome.found["gone"], outcome.found["new"]) != (changed, gone, 0):
-        outcome.problems.append(f"planted {changed} and {gone}, found {outcome.found}")
+    if outcome.found != outcome.planted | {"new": 0, "quarantined": 0}:
+        outcome.problems.append(f"planted {outcome.planted}, found {outcome.found}")
     _flat(outcome, "reconcile")
-    for name, limit in (("read", "driver_cursor"), ("mapped", "driver_cursor"), ("signed", "raw_sign")):
-        outcome.ratios[f"{name} / {limit}"] = round(rates[name] / rates[limit], 3)
 
 
 def _configured(folder: Path, hub: str, server: MariaDB, table: str) -> Path:
@@ -256,7 +289,7 @@ def _document() -> str:
 
 
 def _read(path: Path, rows: int) -> dict[str, float]:
-    """Rates of the reader, of read + map + check + hash, and of signing what comes out."""
+    """Rates of the reader, of read + map + hash, and, by CPU, of signing what comes out beside a bare signature."""
     dataset, kind, today = _dataset(path), _kind(), datetime.now(UTC).date()
     with _opened(dataset, path) as source:
         read = _rated(source.rows(), rows)
@@ -268,13 +301,27 @@ def _read(path: Path, rows: int) -> dict[str, float]:
             sample.append(one.mapped)
             if len(sample) >= 2000:
                 break
-    signer, began = generate(), time.perf_counter()
-    for place, one in enumerate(sample):
+    signer = generate()
+
+    def sign(place: int) -> None:
         sign_certificate(
-            one, kind, issuer="https://hub.example/dept/d", generation=1,
+            sample[place], kind, issuer="https://hub.example/dept/d", generation=1,
             status=("https://hub.example/l", place), now=datetime.now(UTC), signer=signer,
         )  # fmt: skip
-    return {"read": read, "mapped": mapped, "signed": round(len(sample) / (time.perf_counter() - began), 1)}
+
+    count = len(sample)
+    return {
+        "read": read, "mapped": mapped,
+        "signed": _by_cpu(sign, count), "raw_sign": _by_cpu(lambda _: signer.sign(b"x" * 1306), count),
+    }  # fmt: skip
+
+
+def _by_cpu(work: Callable[[int], Any], count: int) -> float:
+    """How often a CPU-second does it: two signatures are compared whatever else the machine does."""
+    began = time.process_time()
+    for place in range(count):
+        work(place)
+    return round(count / (time.process_time() - began), 1)
 
 
 @contextmanager
@@ -307,16 +354,16 @@ def _know(agent: Agent, outcome: Outcome) -> None:
     outcome.rates["first_state"] = round(outcome.rows / (time.perf_counter() - began), 1)
 
 
-def _planted(server: MariaDB, rows: int, chance: random.Random, outcome: Outcome) -> tuple[int, int]:
+def _planted(server: MariaDB, table: str, rows: int, chance: random.Random) -> tuple[list[int], list[int]]:
+    """One row in a thousand says something else now, one in two thousand is gone: their keys."""
     changed, gone = max(2, rows // 1000), max(1, rows // 2000)
     chosen = chance.sample(range(1, rows + 1), changed + gone)
     with connected(server) as connection, connection.cursor() as cursor:
         cursor.executemany(
-            "update trial.whole set xxmc = '华南师范大学' where id = %s", [[n] for n in chosen[:changed]]
+            f"update trial.{table} set xxmc = '华南师范大学' where id = %s", [[n] for n in chosen[:changed]]
         )
-        cursor.executemany("delete from trial.whole where id = %s", [[n] for n in chosen[changed:]])
-    outcome.planted = {"changed": changed, "gone": gone}
-    return changed, gone
+        cursor.executemany(f"delete from trial.{table} where id = %s", [[n] for n in chosen[changed:]])
+    return chosen[:changed], chosen[changed:]
 
 
 def _survey(path: Path, rows: int) -> dict[str, Any]:
@@ -372,7 +419,7 @@ def _hub(folder: Path, database: str) -> Iterator[stage.Stage]:
     asyncio.run(begin())
     command = [sys.executable, "-m", "hub.cli", "serve", "--port", str(port)]
     environment = stage.environment_of(made.settings)
-    with stage.served(stage.start(command, port, folder, environment, within=180)):
+    with stage.served(stage.start(command, port, folder, environment, within=900)):
         yield made
 
 
@@ -389,38 +436,83 @@ def _enrolled(made: stage.Stage, path: Path) -> None:
         agent.enrol(asyncio.run(code()))
 
 
-def _sync(path: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "adapters.command", "sync", "--json", "-c", str(path)]
+def _sync(path: Path, verb: str = "sync") -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "adapters.command", verb, "--json", "-c", str(path)]
     return subprocess.Popen(
         command, env={**os.environ, PASSPHRASE: SECRET, "PYTHONPATH": str(stage.ROOT)}, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 
-def _sent(folder: Path, made: stage.Stage, server: MariaDB, outcome: Outcome, sent: int) -> None:
-    path = _configured(folder, made.settings.public_url, server, "sent")
-    _enrolled(made, path)
-    before = len(_held(made))
-    memory: list[float] = []
+def _known(path: Path) -> int:
+    """How many rows the agent knows as registered; asked beside a running sync."""
+    state = sqlite3.connect(f"file:{path.parent / 'state.db'}?mode=ro", uri=True, timeout=60)
+    try:
+        return int(state.execute("select count(*) from entry").fetchone()[0])
+    finally:
+        state.close()
+
+
+def _killed(
+    path: Path,
+    server: MariaDB,
+    outcome: Outcome,
+    sent: int,
+    kills: int,
+    chance: random.Random,
+    tell: Callable[[Outcome], None],
+) -> None:
+    """Begun again and again, killed at random moments, while rows change in between."""
+    longest = min(60.0, max(4.0, sent / 1000))
+    with connected(server) as connection, connection.cursor() as cursor:
+        for number in range(kills):
+            process = _sync(path)
+            time.sleep(chance.uniform(1.0, longest))
+            if process.poll() is None:
+                process.kill()
+                outcome.kills += 1
+                outcome.killed_at.append(_known(path))
+            process.communicate()
+            cursor.execute(
+                "update trial.sent set xxmc = %s where id %% %s = %s",
+                (f"学校{number}", max(50, sent // 20), number),
+            )
+            tell(outcome)
+
+
+def _sent(path: Path, outcome: Outcome, sent: int, tell: Callable[[Outcome], None]) -> None:
+    """To the end, without a kill: rates and memory of one long sync."""
+    before, memory, samples = _known(path), [], []
     began = time.perf_counter()
     process = _sync(path)
+    pause, asked = max(0.2, min(15.0, sent / 20_000)), 0.0
     while process.poll() is None:
         time.sleep(0.2)
+        if time.perf_counter() - asked < pause:
+            continue
+        asked = time.perf_counter()
         memory.append(resident_mb(process.pid) if process.poll() is None else 0.0)
+        samples.append((asked, outcome.registered))
+        outcome.registered = _known(path)
+        if len(samples) % 20 == 0:
+            tell(outcome)
     took = time.perf_counter() - began
     said, trouble = process.communicate()
     report = json.loads(said or "{}")
-    if process.returncode or report.get("registered") != sent or len(_held(made)) - before != sent:
-        outcome.problems.append(f"sync of {sent}: {report} {trouble.decode()[-300:]}")
-    outcome.rates["end_to_end"] = round(sent / took, 1)
-    seen = [value for value in memory if value]
-    outcome.memory_mb["sync"] = [max(seen[: len(seen) // 3] or [0.0]), max(seen or [0.0])]
-    if sent >= 5000:  # of fewer, a third is the program coming up
-        _flat(outcome, "sync")
-    outcome.rates["bulk_door"] = _door_alone(path, min(2000, sent))
-    outcome.ratios["end_to_end / bulk_door"] = round(
-        outcome.rates["end_to_end"] / outcome.rates["bulk_door"], 3
+    outcome.registered = _known(path)
+    if process.returncode or outcome.registered != sent or report.get("registered") != sent - before:
+        outcome.problems.append(f"sync of {sent}: {before} before, {report} {trouble.decode()[-300:]}")
+    outcome.rates["end_to_end"] = round((outcome.registered - before) / took, 1)
+    growing = [at for at in samples if before < at[1] < outcome.registered] or [(began, before)]
+    spent = growing[-1][0] - growing[0][0]
+    outcome.rates["registering"] = (
+        round((growing[-1][1] - growing[0][1]) / spent, 1) if spent else outcome.rates["end_to_end"]
     )
+    seen = [value for value in memory if value]
+    quarters = [max(seen[: len(seen) * part // 4] or [0.0]) for part in (1, 2, 3, 4)]
+    outcome.memory_mb["sync"] = quarters
+    if sent >= 5000:  # of fewer, a quarter is the program coming up
+        _flat(outcome, "sync")
 
 
 def _door_alone(path: Path, count: int) -> float:
@@ -445,70 +537,86 @@ def _door_alone(path: Path, count: int) -> float:
         return round(count / (time.perf_counter() - began), 1)
 
 
-# --- 4: killed ---
+def _as_the_table_says(path: Path, made: stage.Stage, outcome: Outcome) -> dict[str, Counter[str]]:
+    """The hub's current certificates against a clean read of the table: the same keys, the same content, once each.
 
-
-def _killed(
-    folder: Path, made: stage.Stage, server: MariaDB, outcome: Outcome, kills: int, chance: random.Random
-) -> None:
-    path = _configured(folder, made.settings.public_url, server, "killed")
-    path.write_text(path.read_text().replace("- id: degree", "- id: killed"))
-    _enrolled_again(folder, path)
-    with connected(server) as connection, connection.cursor() as cursor:
-        for number in range(kills):
-            process = _sync(path)
-            time.sleep(chance.uniform(1.0, 5.0))
-            if process.poll() is None:
-                process.kill()
-                outcome.kills += 1
-            process.communicate()
-            cursor.execute(
-                "update trial.killed set xxmc = %s where id %% 50 = %s", (f"学校{number}", number % 50)
-            )
-        for _ in range(2):
-            process = _sync(path)
-            said, trouble = process.communicate()
-        report = json.loads(said or "{}")
-        if process.returncode or report.get("registered") or report.get("superseded"):
-            outcome.problems.append(f"after the kills: {report} {trouble.decode()[-300:]}")
-        cursor.execute("select count(*) from trial.killed")
-        [rows] = cursor.fetchone()
-    _exactly_once(made, outcome, rows, "killed")
-
-
-def _enrolled_again(folder: Path, path: Path) -> None:
-    """Another agent of the same department, with the same keys."""
-    shutil.copytree(folder.parent / "sent" / "keys", folder / "keys")
-    with _agent(path) as agent:
-        agent.init()  # the state learns which status keys are ours
-
-
-def _held(made: stage.Stage) -> list[Any]:
-    async def rows() -> list[Any]:
-        columns = (
-            certificate_sources.c.dataset, certificate_sources.c.ref, certificate_sources.c.generation,
-            certificates.c.state,
-        )  # fmt: skip
-        joined = certificate_sources.join(
-            certificates, certificates.c.id == certificate_sources.c.certificate_id
-        )
-        async with made.tx() as tx:
-            found = list(await tx.all(sa.select(*columns).select_from(joined)))
-        await made.db.close()
-        return found
-
-    return asyncio.run(rows())
-
-
-def _exactly_once(made: stage.Stage, outcome: Outcome, rows: int, dataset: str) -> None:
-    held = [row for row in _held(made) if row.dataset == dataset]
-    current = Counter(row.ref for row in held if row.state == "current")
-    twice = [ref for ref, count in current.items() if count > 1]
-    again = [key for key, count in Counter((row.ref, row.generation) for row in held).items() if count > 1]
-    if len(current) != rows or twice or again:
+    Gives how many certificates of each state every ref has.
+    """
+    dataset, kind = _dataset(path), _kind()
+    expected: dict[str, bytes] = {}
+    with _agent(path) as agent, _opened(dataset, path) as source:
+        for one in judged(source.rows(), dataset, kind.vct, today=agent.desk.today):
+            expected[ref_of(agent.desk.secret, dataset.id, one.key or ())] = bytes.fromhex(one.digest)
+    states: dict[str, Counter[str]] = {}
+    wrong = 0
+    for ref, claims_hash, state in asyncio.run(_held(made, dataset.id)):
+        states.setdefault(ref, Counter())[state] += 1
+        wrong += state == "current" and expected.get(ref) != claims_hash
+    missing = sum(states.get(ref, Counter())["current"] != 1 for ref in expected)
+    more = sum(found["current"] > (ref in expected) for ref, found in states.items())
+    if wrong or missing or more:
         outcome.problems.append(
-            f"{len(current)} of {rows} stand, {len(twice)} twice, {len(again)} generations twice"
+            f"of {len(expected)} rows {missing} do not stand once, {more} stand that should not, {wrong} say else"
         )
+    return states
+
+
+async def _held(made: stage.Stage, dataset: str) -> list[tuple[str, bytes, str]]:
+    """(ref, claims hash, state) of everything the hub ever took of a dataset."""
+    sources, page = certificate_sources, 50_000
+    columns = sa.select(sources.c.ref, sources.c.generation, sources.c.claims_hash, certificates.c.state)
+    joined = sources.join(
+        certificates,
+        sa.and_(certificates.c.bucket == sources.c.bucket, certificates.c.id == sources.c.certificate_id),
+    )
+    found: list[tuple[str, bytes, str]] = []
+    last = ("", 0)
+    async with made.tx() as tx:
+        while True:
+            after = sa.or_(
+                sources.c.ref > last[0], sa.and_(sources.c.ref == last[0], sources.c.generation > last[1])
+            )
+            query = columns.select_from(joined).where(
+                sources.c.department == "dg-degree", sources.c.dataset == dataset, after
+            )
+            rows = list(await tx.all(query.order_by(sources.c.ref, sources.c.generation).limit(page)))
+            found += [(row.ref, bytes(row.claims_hash), str(row.state)) for row in rows]
+            if len(rows) < page:
+                break
+            last = (rows[-1].ref, rows[-1].generation)
+    await made.db.close()
+    return found
+
+
+# --- 4: what changes and what goes, at the hub ---
+
+
+def _planted_for_real(
+    path: Path, made: stage.Stage, server: MariaDB, outcome: Outcome, sent: int, chance: random.Random
+) -> None:
+    """Two whole passes over a table with planted changes and deletions: exactly those certificates end."""
+    before = _as_the_table_says(path, made, outcome)
+    changed, gone = _planted(server, "sent", sent, chance)
+    superseded = revoked = 0
+    began = time.perf_counter()
+    for _ in range(2):  # absence is believed when two complete passes running saw it
+        process = _sync(path, "reconcile")
+        said, trouble = process.communicate()
+        report = json.loads(said or "{}")
+        superseded, revoked = superseded + report.get("superseded", 0), revoked + report.get("revoked", 0)
+        if process.returncode or report.get("registered") or report.get("quarantined"):
+            outcome.problems.append(f"reconcile: {report} {trouble.decode()[-300:]}")
+    outcome.rates["whole_pass"] = round(2 * sent / (time.perf_counter() - began), 1)
+    outcome.real = {
+        "changed": len(changed), "gone": len(gone), "superseded": superseded, "revoked": revoked
+    }  # fmt: skip
+    after = _as_the_table_says(path, made, outcome)
+    with _agent(path) as agent:
+        dataset = agent.config.datasets[0].id
+        ends = {ref_of(agent.desk.secret, dataset, (str(number),)) for number in (*changed, *gone)}
+    moved = {ref for ref, found in after.items() if found != before.get(ref)}
+    if (superseded, revoked) != (len(changed), len(gone)) or moved != ends:
+        outcome.problems.append(f"planted {outcome.real}: {len(moved)} certificates moved")
 
 
 if __name__ == "__main__":
