@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters import charset
+from adapters.columns import Column
 from adapters.findings import CODES, Finding
 from adapters.mapping import Mapped, key_of, map_row
 from adapters.model import Dataset, Field, HolderRule, SqlSource
@@ -68,6 +69,30 @@ anyfield = st.builds(
     fields=st.one_of(st.none(), st.dictionaries(st.sampled_from(["a", "b"]), inner, max_size=2)),
     item=st.one_of(st.none(), inner),
 )  # fmt: skip
+
+
+def said_by(column: Column, cell) -> tuple:
+    faults: list[Finding] = []
+    notes: list[Finding] = []
+    return column.read({"x": cell}, faults, notes), faults, [] if faults else notes
+
+
+@given(anyfield, st.lists(cells, min_size=1, max_size=4), st.booleans())
+@example(Field("x", kind="name"), ["张三", " 张三 ", "张?", "张\ufffd", "张\u200b三", "张\ue863"], False)
+@example(Field("x", kind="resident_id"), [GOOD_ID, GOOD_ID.lower(), BODY + "0", "１" * 18], False)
+@example(Field("x", kind="text", null_values=("0",)), ["0", " 0", 0, False, 1, True, "\u3000", "a\tb"], False)
+def test_the_short_ways_of_a_column_say_what_the_long_way_says(field, values_, strict):
+    """Each cell twice, the second time from what the column remembers; beside it a column that has met nothing."""
+    met = Column(field, "x", TODAY)
+    met = met.stricter("name") if strict else met
+    for cell in [*values_, *values_]:
+        found, faults, notes = said_by(met, cell)
+        long_faults: list[Finding] = []
+        long_notes: list[Finding] = []
+        expected = met._long(cell, None, long_faults, long_notes)
+        assert (found, faults) == (expected, long_faults)
+        assert type(found) is type(expected)
+        assert faults or notes == long_notes
 
 
 @given(anyfield, cells, cells, cells)
