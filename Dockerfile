@@ -1,4 +1,4 @@
-# One image for the hub, its commands and a department's agent. Behind a mirror: --build-arg PIP_INDEX_URL=...
+# One image for the hub, its commands, a department's agent and a reviewing department's gateway. Behind a mirror: --build-arg PIP_INDEX_URL=...
 FROM python:3.11-slim-bookworm AS packages
 ARG PIP_INDEX_URL
 COPY requirements.lock /tmp/requirements.lock
@@ -10,8 +10,9 @@ RUN groupadd --system --gid 10001 yimen \
  && useradd --system --uid 10001 --gid 10001 --home-dir /data --shell /usr/sbin/nologin yimen \
  && install -d -o yimen -g yimen -m 0700 /data \
  && printf '#!/bin/sh\nexec python -m hub.cli "$@"\n' >/usr/local/bin/yimen \
- && printf '#!/bin/sh\nexec python -m adapters.agent "$@"\n' >/usr/local/bin/yimen-agent \
- && chmod 0755 /usr/local/bin/yimen /usr/local/bin/yimen-agent
+ && printf '#!/bin/sh\nexec python -m adapters.command "$@"\n' >/usr/local/bin/yimen-agent \
+ && printf '#!/bin/sh\nexec python -m adapters.gatewaycommand "$@"\n' >/usr/local/bin/yimen-gateway \
+ && chmod 0755 /usr/local/bin/yimen /usr/local/bin/yimen-agent /usr/local/bin/yimen-gateway
 COPY --from=packages /opt/venv /opt/venv
 COPY LICENSE README.md /app/
 COPY alembic /app/alembic

@@ -1,6 +1,5 @@
 """`yimen-agent`: the agent for a shell. Texts are Chinese first, English second; nothing personal is printed."""
 
-import sys
 import time
 from dataclasses import asdict
 from importlib.resources import files
@@ -44,12 +43,11 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-decisions.add_to(app)
 
 
 def main() -> None:
     """The `yimen-agent` command."""
-    app()
+    app(prog_name="yimen-agent")
 
 
 # --- the first day ---
@@ -328,5 +326,8 @@ def status(config: ConfigPath = CONFIG, as_json: AsJson = False) -> None:
             say(f"状态列表 status list v{seq}: {hours} h")
 
 
+decisions.add_to(app)  # last, so that help begins with the first day
+
+
 if __name__ == "__main__":
-    sys.exit(app())
+    main()

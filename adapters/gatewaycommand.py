@@ -45,7 +45,7 @@ SandboxFlag = Annotated[
 
 def main() -> None:
     """The `yimen-gateway` command."""
-    app()
+    app(prog_name="yimen-gateway")
 
 
 @contextmanager

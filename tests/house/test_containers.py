@@ -1,9 +1,12 @@
 """The image and the compose file hang together, without an engine: names, users, secrets, and what they start."""
 
+import importlib
+import importlib.util
 import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,9 @@ import pytest
 import yaml
 from parts import missing
 from plan import ROOT
+
+from adapters.gatewaycommand import PASSPHRASE as GATEWAY_PASSPHRASE
+from adapters.shell import PASSPHRASE as AGENT_PASSPHRASE
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -51,6 +57,24 @@ def test_the_profiles_hold_what_they_promise():
     assert {name for name, of in profiles.items() if "demo" in of} == {"demo"}
     city = {name for name, of in profiles.items() if "city" in of}
     assert {"hub-a", "hub-b", "postgres", "s3", "door", "migrate"} == city
+    assert {name for name, of in profiles.items() if "department" in of} == {"agent", "gateway"}
+
+
+def test_every_program_of_the_image_and_of_the_package_is_one():
+    """The commands that the image writes, and those that `pip install` would make, start and explain themselves."""
+    wrapped = re.findall(r"exec python -m ([\w.]+) .{1,20}>/usr/local/bin/([\w-]+)", DOCKERFILE)
+    modules = {name: module for module, name in wrapped}
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert set(modules) == set(scripts) == {"yimen", "yimen-agent", "yimen-gateway"}
+    for name, place in scripts.items():
+        module, function = place.split(":")
+        assert module == modules[name]
+        assert callable(getattr(importlib.import_module(module), function))
+        entry = importlib.util.find_spec("hub.cli.__main__" if module == "hub.cli" else module)
+        assert entry is not None
+        assert re.search(r"^ *(main|app|sys\.exit\(app)\(", Path(str(entry.origin)).read_text(), re.M), module
+    started = {service["entrypoint"][0] for service in SERVICES.values() if "entrypoint" in service}
+    assert started <= set(modules)
 
 
 def test_every_name_in_the_compose_file_leads_somewhere():
@@ -91,7 +115,7 @@ def test_settings_in_the_compose_file_exist():
     known = {f"YIMEN_{name.upper()}" for name in Settings.model_fields}
     given = {key for service in SERVICES.values() for key in service.get("environment", {}) if key.startswith("YIMEN_")}
     given |= set(re.findall(r"\b(YIMEN_[A-Z0-9_]+)=", DOCKERFILE))
-    assert given - known == set()
+    assert given - known == {AGENT_PASSPHRASE, GATEWAY_PASSPHRASE}
 
 
 def test_the_s3_configuration_is_json_once_filled_in():
