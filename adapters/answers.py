@@ -74,12 +74,16 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """The hub's answer. `receipt` is its signed promise that the leaf will be in the ledger."""
+    """The hub's answer. `receipt` is its signed promise that the leaf will be in the ledger.
+
+    `entry` is (list uri, index) of a certificate that was registered before (`replayed`).
+    """
 
     certificate_id: str
     state: str
     receipt: str
     replayed: bool
+    entry: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +118,19 @@ def problem(status: int, body: object) -> HubError:
 def registered(found: Mapping[str, Any]) -> Registered:
     """One registration's answer; Unavailable `hub.odd_answer` for anything else."""
     certificate_id = found.get("certificate_id")
+    said = found.get("status_list")
     if not isinstance(certificate_id, str) or not certificate_id:
         raise odd_answer()
+    try:
+        entry = (str(said["uri"]), int(said["idx"])) if isinstance(said, dict) else None
+    except (KeyError, TypeError, ValueError) as fault:
+        raise odd_answer() from fault
     return Registered(
         certificate_id,
         str(found.get("state", "")),
         str(found.get("receipt", "")),
         bool(found.get("replayed")),
+        entry,
     )
 
 

@@ -159,7 +159,7 @@ def settle(
 def _settle(desk: Desk, one: Waiting, answer: Registered | HubError, counts: Counter[str]) -> bool:
     """One answer that will not change. False when lists must be signed again."""
     if isinstance(answer, Registered):
-        taken, stands = _as_held(desk, one, answer) if answer.replayed else (one, True)
+        taken, stands = _as_held(one, answer) if answer.replayed else (one, True)
         desk.state.acked(taken, answer.certificate_id, stands=stands)
         quarantine.clear(desk.state, one.dataset, one.ref)
         if one.list_token is not None:
@@ -175,13 +175,11 @@ def _settle(desk: Desk, one: Waiting, answer: Registered | HubError, counts: Cou
     return one.list_token is None
 
 
-def _as_held(desk: Desk, one: Waiting, answer: Registered) -> tuple[Waiting, bool]:
+def _as_held(one: Waiting, answer: Registered) -> tuple[Waiting, bool]:
     """What the hub holds for this generation: not always these bytes, when our state came back from a backup."""
-    held = desk.client.certificate(answer.certificate_id)
-    said = held.get("status")
-    if isinstance(said, dict) and (said.get("uri"), said.get("idx")) != (one.uri, one.idx):
-        one = replace(one, uri=str(said["uri"]), idx=int(said["idx"]))
-    return one, held.get("state") in ("current", "suspended")
+    if answer.entry is not None and answer.entry != (one.uri, one.idx):
+        one = replace(one, uri=answer.entry[0], idx=answer.entry[1])
+    return one, answer.state in ("current", "suspended")
 
 
 def _revoke(desk: Desk, group: list[Waiting], counts: Counter[str]) -> bool:

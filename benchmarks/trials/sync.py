@@ -101,6 +101,8 @@ def main() -> int:
     parser.add_argument("--sent", type=int, default=20_000, help="signed and registered at a hub")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--minutes", type=float, help="cut the table to what was registered by then")
+    parser.add_argument("--only-sent", action="store_true", help="leave out what needs no hub")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else secrets.randbits(32)
@@ -113,7 +115,7 @@ def main() -> int:
     with stage.folder() as folder, mariadb_server() as server, stage.durable_postgres() as postgres:
         outcome = trial(
             folder, server, postgres or "", rows=given.rows, sent=given.sent, kills=given.kills,
-            chance=random.Random(seed), tell=tell,
+            chance=random.Random(seed), tell=tell, minutes=given.minutes, only_sent=given.only_sent,
         )  # fmt: skip
     tell(outcome)
     return 1 if outcome.problems else 0
@@ -129,6 +131,8 @@ def trial(
     kills: int,
     chance: random.Random,
     tell: Callable[[Outcome], None] = lambda _: None,
+    minutes: float | None = None,
+    only_sent: bool = False,
 ) -> Outcome:
     """The whole trial. `tell` hears what is known after every part."""
     began, outcome = time.monotonic(), Outcome(rows)
@@ -138,19 +142,21 @@ def trial(
         outcome.parts.append(f"{part}: {outcome.seconds:.0f} s, load {os.getloadavg()[0]:.1f}")
         tell(outcome)
 
-    fill(server, folder, "whole", rows)
-    done("table filled")
-    _limits(folder, server, outcome)
-    done("read, mapped, signed")
-    _reconciled(folder, server, outcome, chance)
-    done("compared")
+    if not only_sent:
+        fill(server, folder, "whole", rows)
+        done("table filled")
+        _limits(folder, server, outcome)
+        done("read, mapped, signed")
+        _reconciled(folder, server, outcome, chance)
+        done("compared")
     with _hub(folder / "hub", hub_database) as made:
         fill(server, folder, "sent", sent)
         path = _configured(folder / "sent", made.settings.public_url, server, "sent")
         _enrolled(made, path)
         _killed(path, server, outcome, sent, kills, chance, tell)
         done("killed")
-        _sent(path, outcome, sent, tell)
+        until = began + 60 * minutes if minutes is not None else None
+        sent = _sent(path, server, outcome, sent, until, tell)
         done("registered")
         _as_the_table_says(path, made, outcome)
         done("compared with the hub")
@@ -480,14 +486,27 @@ def _killed(
             tell(outcome)
 
 
-def _sent(path: Path, outcome: Outcome, sent: int, tell: Callable[[Outcome], None]) -> None:
-    """To the end, without a kill: rates and memory of one long sync."""
+def _sent(
+    path: Path,
+    server: MariaDB,
+    outcome: Outcome,
+    sent: int,
+    until: float | None,
+    tell: Callable[[Outcome], None],
+) -> int:
+    """To the end, without a kill: rates and memory of one long sync. Gives how many rows the table has in the end.
+
+    When the time is up the sync is killed once more and the table cut to the rows that it has sent or promised.
+    """
     before, memory, samples = _known(path), [], []
     began = time.perf_counter()
     process = _sync(path)
     pause, asked = max(0.2, min(15.0, sent / 20_000)), 0.0
     while process.poll() is None:
         time.sleep(0.2)
+        if until is not None and time.monotonic() > until:
+            process.kill()
+            break
         if time.perf_counter() - asked < pause:
             continue
         asked = time.perf_counter()
@@ -496,11 +515,16 @@ def _sent(path: Path, outcome: Outcome, sent: int, tell: Callable[[Outcome], Non
         outcome.registered = _known(path)
         if len(samples) % 20 == 0:
             tell(outcome)
+    if until is not None and time.monotonic() > until:
+        process.communicate()
+        sent = _cut(path, server)
+        outcome.parts.append(f"time is up: the table was cut to {sent} rows")
+        process = _sync(path)
     took = time.perf_counter() - began
     said, trouble = process.communicate()
     report = json.loads(said or "{}")
     outcome.registered = _known(path)
-    if process.returncode or outcome.registered != sent or report.get("registered") != sent - before:
+    if process.returncode or outcome.registered != sent or report.get("quarantined"):
         outcome.problems.append(f"sync of {sent}: {before} before, {report} {trouble.decode()[-300:]}")
     outcome.rates["end_to_end"] = round((outcome.registered - before) / took, 1)
     growing = [at for at in samples if before < at[1] < outcome.registered] or [(began, before)]
@@ -513,6 +537,19 @@ def _sent(path: Path, outcome: Outcome, sent: int, tell: Callable[[Outcome], Non
     outcome.memory_mb["sync"] = quarters
     if sent >= 5000:  # of fewer, a quarter is the program coming up
         _flat(outcome, "sync")
+    return sent
+
+
+def _cut(path: Path, server: MariaDB) -> int:
+    """Delete every row that lies after the last one which the agent has registered or promised; how many are left."""
+    state = sqlite3.connect(path.parent / "state.db", timeout=60)
+    keys = "select key from entry union all select key from outbox"
+    number = "cast(json_extract(key, '$[0]') as integer)"
+    last = int(state.execute(f"select max({number}) from ({keys})").fetchone()[0])
+    state.close()
+    with connected(server) as connection, connection.cursor() as cursor:
+        cursor.execute("delete from trial.sent where id > %s", (last,))
+    return last
 
 
 def _door_alone(path: Path, count: int) -> float:

@@ -57,13 +57,18 @@ Handed = tuple[Application, Examined | HubError]
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What the department gets back; `leaf_hash` is what the receipt is signed over."""
+    """What the department gets back; `leaf_hash` is what the receipt is signed over.
+
+    `entry` is (list uri, index) of the certificate that was registered before: a department whose state came back from
+    a backup may have signed the row anew since, with another index.
+    """
 
     certificate: str
     state: CertificateState
     leaf_hash: bytes
     at: datetime
     replayed: bool
+    entry: tuple[str, int] | None = None
 
 
 async def register(
@@ -212,6 +217,8 @@ async def _replays(
             certificates.c.state,
             certificates.c.leaf_hash,
             certificates.c.registered_at,
+            certificates.c.status_uri,
+            certificates.c.status_idx,
         )
         .join(
             certificates,
@@ -234,8 +241,9 @@ def _same(row: sa.Row[Any], source: Source) -> Registered | HubError:
             next_en="The generation must grow when the claims change: check the agent's state database.",
         )
     return Registered(
-        row.public_id, CertificateState(row.state), row.leaf_hash, row.registered_at, replayed=True
-    )
+        row.public_id, CertificateState(row.state), row.leaf_hash, row.registered_at, replayed=True,
+        entry=(row.status_uri, row.status_idx) if row.status_uri is not None else None,
+    )  # fmt: skip
 
 
 async def _refusals(

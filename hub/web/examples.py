@@ -37,6 +37,7 @@ _CERTIFICATE = {
     "state": "current",
     "receipt": "eyJ…",
     "replayed": False,
+    "status_list": None,
 }
 _VERDICT = {
     "outcome": "accepted",
@@ -62,7 +63,7 @@ PUSHED = answer(200, {"uri": _LIST["uri"], "seq": 2, "sha256": "9f86…"})
 MY_LISTS = answer(200, {"lists": [{**_LIST, "token": "eyJ…"}]})
 REGISTERED = answer(201, _CERTIFICATE)
 REGISTERED_LINES = text(
-    '{"line":1,"status":201,"certificate_id":"IRVA…","state":"current","receipt":"eyJ…","replayed":false}\n'
+    '{"line":1,"status":201,"certificate_id":"IRVA…","state":"current","receipt":"eyJ…","replayed":false,"status_list":null}\n'
     '{"line":2,"status":422,"problem":{"code":"type.claims_invalid","zh":"…","en":"…"}}\n',
     "application/x-ndjson",
 )

@@ -61,12 +61,14 @@ async def register_one(tx: Tx, hub: Hub, body: NewCertificate) -> Registered:
 
 
 def registered(made: Registered, issuance: Issuance) -> dict[str, Any]:
-    """What a department is told of a certificate that is registered."""
+    """What a department is told of a certificate that is registered; where its status stands, if it was before."""
+    entry = {"uri": made.entry[0], "idx": made.entry[1]} if made.entry is not None else None
     return {
         "certificate_id": made.certificate,
         "state": made.state,
         "receipt": receipt(issuance, kind="certificate.registered", leaf_hash=made.leaf_hash, at=made.at),
         "replayed": made.replayed,
+        "status_list": entry,
     }
 
 
