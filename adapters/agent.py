@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import httpx
 
-from adapters import breaker, drift, mending
+from adapters import breaker, deciding, drift, mending
 from adapters import config as configuration
 from adapters import doctor as doctoring
 from adapters import orders as ordering
@@ -21,6 +21,7 @@ from adapters import quarantine as quarantining
 from adapters import survey as surveying
 from adapters import sync as syncing
 from adapters.client import ATTEMPTS, HubClient
+from adapters.deciding import Decision
 from adapters.desk import Desk
 from adapters.enrolment import PURPOSES, Enrolment
 from adapters.mapping import columns_of
@@ -239,6 +240,14 @@ class Agent:
         entry = self._entry(dataset, key)
         syncing.revoke(self.desk, entry, reason)
         return entry.certificate_id
+
+    def decide(self, held_id: int, officer: str, *, discard: bool = False) -> Decision | None:
+        """A named official lets a held pass through, or throws it away; see `adapters.deciding`."""
+        return deciding.decide(self.desk, self.config, held_id, officer, discard=discard)
+
+    def decided(self) -> list[Decision]:
+        """What officials have decided so far, newest first."""
+        return deciding.decided(self.desk)
 
     def examples(self, hold: Held, limit: int = 5) -> list[str]:
         """Some keys that a held mass revocation is about, masked; empty for other holds."""

@@ -157,6 +157,13 @@ class HubClient:
         said = {"gaps_zh": coverage.gaps_zh, "gaps_en": coverage.gaps_en}
         self._json("PUT", f"/v1/sources/{code}", said | {"covers_from": start.isoformat() if start else None})
 
+    def hold_decided(self, code: str, said: Mapping[str, Any], *, key: str) -> str:
+        """`POST /v1/sources/{type}/decisions`: what our official decided about a held pass. Gives the receipt."""
+        found = self._json("POST", f"/v1/sources/{code}/decisions", said, key=key).get("receipt")
+        if not isinstance(found, str):
+            raise odd_answer()
+        return found
+
     def put_face(self, certificate_id: str, pdf: bytes) -> None:
         """`PUT /v1/certificates/{id}/face`."""
         self._send("PUT", f"/v1/certificates/{certificate_id}/face", pdf, "application/pdf", "issue")

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from adapters import quarantine as quarantining
+from adapters.deciding import Decision
 from adapters.shell import (
     CONFIG,
     AsJson,
@@ -88,19 +89,32 @@ def quarantine(
 def held(
     release: Annotated[int | None, typer.Option("--release", help="放行的编号 let this one through")] = None,
     discard: Annotated[int | None, typer.Option("--discard", help="作废的编号 throw this one away")] = None,
+    past: Annotated[bool, typer.Option("--past", help="以前谁决定了什么 who decided what before")] = False,
     officer: Officer = "",
     config: ConfigPath = CONFIG,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """被断路器扣下的批量变更，由具名人员放行。 Mass changes on hold, for a named officer to decide."""
+    """被扣下的批量变更，由具名人员决定，记入枢纽账本。 Mass changes on hold, for a named officer to decide."""
     with opened(config, as_json=as_json) as agent:
         chosen = release if release is not None else discard
         if chosen is not None and not dry_run:
-            name = named(officer, as_json=as_json)
-            done = quarantining.release(agent.state, chosen, name, discard=release is None)
-            say("✓" if done else "✗ 没有这一条。 There is no such hold.")
-            raise typer.Exit(0 if done else 1)
+            made = agent.decide(chosen, named(officer, as_json=as_json), discard=release is None)
+            if made is None:
+                stop(
+                    "没有这一条。\nThere is no such hold.",
+                    "yimen-agent held",
+                    "agent.no_hold",
+                    as_json=as_json,
+                )
+            elif as_json:
+                say_json(asdict(made))
+            else:
+                say(f"✓ {made.decision} · 已入账本 in the ledger: {made.commitment[:16]}…")
+            return
+        if past:
+            _past(agent.decided(), as_json)
+            return
         found = quarantining.held(agent.state)
         if as_json:
             say_json([asdict(one) | {"examples": agent.examples(one)} for one in found])
@@ -126,6 +140,20 @@ def held(
                 "\n".join(advice),
             )
         console.print(table)
+
+
+def _past(found: list[Decision], as_json: bool) -> None:
+    if as_json:
+        say_json([asdict(one) for one in found])
+        return
+    table = Table(
+        "时间 at", "数据集 dataset", "原因 reason", "涉及 rows", "总数 of", "决定 decision", "经办人 officer"
+    )
+    for one in found:
+        table.add_row(
+            one.at, one.dataset, one.reason, str(one.rows), str(one.total), one.decision, one.officer
+        )
+    console.print(table)
 
 
 def revoke(dataset: str, key: str, reason: str, config: ConfigPath = CONFIG, dry_run: DryRun = False) -> None:

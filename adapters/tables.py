@@ -38,6 +38,10 @@ create table if not exists held (
     rows integer not null, total integer not null, made text not null,
     state text not null default 'open' check (state in ('open', 'released', 'discarded')),
     officer text not null default '');
+create table if not exists decided (
+    held_id integer not null, dataset text not null, reason text not null, rows integer not null,
+    total integer not null, decision text not null check (decision in ('released', 'discarded')),
+    officer text not null, salt text not null, commitment text not null, receipt text not null, at text not null);
 create table if not exists mended (
     dataset text not null, key text not null, source_column text not null, was text not null, value text not null,
     officer text not null, made text not null, primary key (dataset, key, source_column)) without rowid;

@@ -57,6 +57,7 @@ _VERDICT = {
 }
 
 ENROLLED = answer(201, {"keys": [{"kid": "Z6d0…", "purpose": "client"}], "receipt": "eyJ…"})
+DECIDED_HOLD = answer(201, {"receipt": "eyJ…"})
 RETIRED = answer(200, {"kid": "Z6d0…", "retired_at": 1795397400, "receipt": "eyJ…"})
 RESERVED = answer(201, {"reserved": [{"uri": _LIST["uri"], "idx": 81273}], "lists": [_LIST]})
 PUSHED = answer(200, {"uri": _LIST["uri"], "seq": 2, "sha256": "9f86…"})

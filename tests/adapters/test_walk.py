@@ -1,5 +1,6 @@
 """From the legacy database to the hub's door and back: real rows, real signatures, a real hub."""
 
+import json
 import subprocess
 import sys
 import time
@@ -11,8 +12,11 @@ import sqlalchemy as sa
 
 from adapters import quarantine
 from adapters.agent import Agent
+from adapters.deciding import commitment
+from hub.catalogue import holds
 from hub.certificates.model import certificate_sources, certificates
-from hub.errors import HubError, NotFound
+from hub.errors import HubError, NotFound, Unavailable
+from hub.ledger.model import leaves
 
 
 @pytest.fixture
@@ -105,10 +109,26 @@ def test_mass_revocation_waits_for_a_named_officer(agent, running_hub, fill, leg
     [hold] = quarantine.held(agent.state)
     assert (hold.reason, hold.rows, hold.total) == ("mass_revocation", 4, 100)
     assert len(agent.examples(hold)) == 4
-    assert quarantine.release(agent.state, hold.id, "李四")
+    there, agent.desk.client.hub = agent.desk.client.hub, "http://127.0.0.1:9"
+    agent.desk.client._sleep = lambda _: None
+    with pytest.raises(Unavailable):
+        agent.decide(hold.id, "李四")
+    assert quarantine.held(agent.state) == [hold]  # nothing is decided that the hub's ledger does not know
+    agent.desk.client.hub = there
+    assert agent.decide(hold.id, "李四") is not None
+    assert agent.decide(hold.id, "李四") is None
     assert agent.sync().revoked == 4
     assert counted(running_hub) == {"current/valid": 96, "revoked/invalid": 4}
     assert quarantine.held(agent.state) == []
+    [made] = agent.decided()  # also after the release was used up
+    [leaf] = running_hub.in_hub(lambda tx: tx.all(sa.select(leaves.c.data).where(leaves.c.kind == holds.KIND)))
+    told = json.loads(leaf.data)
+    assert {name: told[name] for name in ("department", "type", "decision", "reason", "rows", "total")} == {
+        "department": "dg-degree", "type": "degree", "decision": "released", "reason": "mass_revocation", "rows": 4,
+        "total": 100,
+    }  # fmt: skip
+    assert "李四" not in leaf.data.decode()
+    assert told["official"] == commitment(made.salt, "李四") == made.commitment
 
 
 def test_bad_rows_are_quarantined_and_keep_their_old_certificate(agent, running_hub, fill, legacy):

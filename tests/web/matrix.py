@@ -82,6 +82,11 @@ ROWS: dict[str, Row] = {
     "PUT /v1/sources/{type_code}": Row(
         "department", "type", _json(), seen=True, alike=False  # types are public; here no right to issue was published
     ),
+    "POST /v1/sources/{type_code}/decisions": Row(
+        "department", "type",
+        _json(decision="released", reason="mass_change", rows=1, total=2, held_at=1, official="0" * 64),
+        seen=True, alike=False,  # as above
+    ),
     "GET /v1/status-lists/mine": Row("department"),
     "POST /v1/certificates": Row("department"),
     "POST /v1/certificates/batch": Row("department"),
