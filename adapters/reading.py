@@ -329,7 +329,7 @@ class Pass:
             current = entry is not None and entry.state == "current" and entry.claims_hash == change.digest
             fresher = change.mapped is not None and current and not self._is_old(entry, change.mapped)
             if fresher or self.desk.state.promised(self.dataset.id, change.ref) is not None:
-                return
+                return None
         if change.mapped is None:
             return ending(self.desk, entry, change.reason, self.pass_id) if entry is not None else None
         generation = entry.generation + 1 if entry else 1
