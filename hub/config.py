@@ -1,9 +1,9 @@
 """Settings: every one has a YIMEN_ environment variable, a line in yimen.yaml, and a row in docs/operations.md."""
 
 import re
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -114,6 +114,30 @@ class Settings(BaseSettings):
         "127.0.0.1",
         description="Addresses of proxies whose X-Forwarded-For is believed, separated by commas.",
     )
+    notice_files_dir: Path | None = Field(
+        None,
+        description="Folder into which mails and text messages go as files where no server for them is named: for"
+        " demonstrations and trials.",
+    )
+    smtp_host: str = Field("", description="Mail server that takes notices to citizens. Empty: no mail is sent.")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Its port: 587 for starttls, 465 for tls.")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="starttls, tls or none; none only for a mail server on this machine."
+    )
+    smtp_user: str = Field("", description="Login at the mail server. Empty: it asks for none.")
+    smtp_password_file: Path | None = Field(None, description="File whose first line is the password of that login.")
+    smtp_from: str = Field("", description="Sender of the mails, for example yimen@example.gov.cn.")
+    sms_gateway_file: Path | None = Field(
+        None, description="YAML file that describes the HTTP gateway for text messages. Empty: none are sent."
+    )
+    webhook_networks: tuple[str, ...] = Field(
+        (),
+        description="JSON list of networks (CIDR) that webhooks may call although they are not public, for example"
+        ' ["10.20.0.0/16"].',
+    )
+    outgoing_ca_file: Path | None = Field(
+        None, description="Authorities (PEM) that mail, text gateway and webhooks trust beside the system's."
+    )
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error."
     )
@@ -139,6 +163,13 @@ class Settings(BaseSettings):
         if parts.path or parts.query or parts.fragment:
             raise ValueError("must have no path, query or fragment")
         return value.rstrip("/").lower()
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            ip_network(one)
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -166,8 +197,15 @@ class Settings(BaseSettings):
         return values
 
     @model_validator(mode="after")
+    def _mail_has_a_sender(self) -> Self:
+        if self.smtp_host and "@" not in self.smtp_from:
+            raise ValueError("smtp_from: a mail server is named, so a sender is needed")
+        return self
+
+    @model_validator(mode="after")
     def _fit_for_production(self) -> Self:
-        """1. HTTPS, and a name that others can reach. 2. A passphrase of one's own. 3. Real secrets for the stores."""
+        """1. HTTPS, and a name that others can reach. 2. A passphrase of one's own. 3. Real secrets for the stores.
+        4. No mail in the clear."""
         if not self.production:
             if urlsplit(self.public_url).scheme != "https" and not _cannot_be_public(self.public_url):
                 raise ValueError(
@@ -181,6 +219,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"key_passphrase: a production hub needs its own, at least {LEAST_PASSPHRASE} characters"
             )
+        if self.smtp_host and self.smtp_security == "none" and not _cannot_be_public(f"smtp://{self.smtp_host}"):  # 4
+            raise ValueError("smtp_security: mail to another machine goes by starttls or tls in production")
         if self.s3_endpoint and len(self.s3_secret_key.get_secret_value()) < LEAST_PASSPHRASE:  # 3
             raise ValueError(f"s3_secret_key: at least {LEAST_PASSPHRASE} characters in production")
         return self

@@ -17,13 +17,17 @@ from hub.ledger.cosign import Cosigner, witness_address
 from hub.ledger.hold import look_for_hold, mind_hold
 from hub.ledger.office import stand
 from hub.ledger.sequence import Sequencer
+from hub.notices.deliver import Deliverer
+from hub.notices.run import keep_telling
+from hub.notices.ways import Ways, open_ways
+from hub.notices.webhooks import Webhooks, signers
 from hub.registry.types import load_types
 from hub.store.blobs import Blobs, FileBlobs, S3Blobs, open_s3
 from hub.store.seal import Vault
 from hub.store.tx import Database
 from hub.web.deps import Hub
 from hub.web.health import Health
-from hub.web.metrics import LEDGER_TROUBLE
+from hub.web.metrics import LEDGER_TROUBLE, notice_ended
 from hub.web.workers import Batches
 from keys.files import Keyring
 
@@ -91,6 +95,17 @@ def sequencer(hub: Hub, http: httpx.AsyncClient) -> Sequencer:
     )
 
 
+def deliverer(hub: Hub, ways: Ways) -> Deliverer:
+    """This process's hand at the outbox; any number of processes have one."""
+    return Deliverer(
+        hub.db,
+        transports=ways.transports,
+        events=Webhooks(signers=lambda now: signers(hub.keyring, now), egress=ways.egress),
+        brand=hub.settings.brand_name,
+        on_end=notice_ended,
+    )
+
+
 def app(hub: Hub, *, revision: str | None = None) -> FastAPI:
     """The ASGI application: all doors, and the sequencer standing for office while it runs.
 
@@ -108,6 +123,9 @@ def app(hub: Hub, *, revision: str | None = None) -> FastAPI:
         await look_for_hold(hub.db, hub.blobs)
         work = [keep_tidy(hub, stop), keep_current(hub, stop), mind_hold(hub.db, hub.blobs, stop)]
         work += [keep_board(hub, stop), keep_archives(hub, stop)]
+        ways = open_ways(hub.settings)
+        telling = deliverer(hub, ways)
+        work.append(keep_telling(hub.db, types=hub.types, deliverer=telling, stop=stop, on_trouble=_not_told))
         if hub.settings.metrics_port:
             work.append(keep_sampling(hub, health, stop))
         # Only for the witnesses that settings name; no proxy of the environment, no redirect.
@@ -118,6 +136,7 @@ def app(hub: Hub, *, revision: str | None = None) -> FastAPI:
             health.drain()
             stop.set()
             await asyncio.gather(*tasks)
+        await ways.http.aclose()
         hub.batches.close()
         await hub.db.close()
 
@@ -133,6 +152,10 @@ def app(hub: Hub, *, revision: str | None = None) -> FastAPI:
     application.state.hub = hub
     mount(application, hub, revision=revision)
     return application
+
+
+def _not_told(trouble: HubError) -> None:
+    log.warning("notices.trouble", code=trouble.code, detail=trouble.en)
 
 
 def _tell(trouble: HubError) -> None:

@@ -6,6 +6,7 @@ import hub.catalogue.model
 import hub.certificates.model
 import hub.consent.model
 import hub.ledger.model
+import hub.notices.model
 import hub.oversight.model
 import hub.registry.model
 import hub.store.model

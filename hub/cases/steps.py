@@ -31,6 +31,7 @@ from hub.errors import Conflict, Forbidden, NotFound, Unprocessable
 from hub.ids import uuid7
 from hub.ledger.append import commit_event
 from hub.registry.model import may
+from hub.store.outbox import emit
 from hub.store.tx import Tx, View
 
 WORDS_AT_MOST = 1000
@@ -169,6 +170,7 @@ async def pause(tx: Tx, *, case: Case, code: str, reason_code: str, ask: str) ->
         },
     )
     await _event(tx, case, "step.paused", code, {"reason": reason_code[:48]})
+    await emit(tx, kind="step.paused", case=case.public_id)
 
 
 async def resume(tx: Tx, *, case: Case, code: str) -> None:
@@ -248,6 +250,7 @@ async def _end(tx: Tx, case: Case, outcome: CaseOutcome) -> None:
     body = {"event": "case.decided", "case": case.public_id, "department": case.department}
     more = {"outcome": outcome, "at": seconds(tx.now)}
     await commit_event(tx, kind="case.decided", subject_id=case.applicant, body=body | more)
+    await emit(tx, kind="case.decided", case=case.public_id)
 
 
 async def _step(view: View, case: Case, row: Any, asked: Sequence[Any]) -> Step:

@@ -29,6 +29,7 @@ from hub.formats.statuslist import StatusList, StatusToken
 from hub.ledger.append import append, commit_event
 from hub.registry.keys import key_at
 from hub.registry.model import KeyPurpose
+from hub.store.outbox import emit
 from hub.store.statement import Statement
 from hub.store.tx import Tx, View
 
@@ -120,6 +121,7 @@ async def set_state(tx: Tx, *, certificate: Certificate, state: CertificateState
             "at": seconds(tx.now),
         },
     )
+    await emit(tx, kind="certificate.changed", certificate=certificate.public_id, state=state)
 
 
 async def accept_list(tx: Tx, *, token: str, changes: dict[int, int], uri: str | None = None) -> ListHead:

@@ -13,6 +13,7 @@ from hub.cli import (
     doctor,
     init,
     ledger,
+    notices,
     officer,
     restore,
     resume,
@@ -48,6 +49,7 @@ app.add_typer(officer.app, name="officer")
 resume.add_to(ledger.app)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(witness.app, name="witness")
+app.add_typer(notices.app, name="notices")
 app.add_typer(config.app, name="config")
 
 

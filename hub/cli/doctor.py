@@ -27,6 +27,8 @@ from hub.cli.serve import migrations, newest
 from hub.config import DEMO_PASSPHRASE, Settings
 from hub.errors import HubError, NotFound
 from hub.ledger.head import lag, read_head
+from hub.notices.standing import standing
+from hub.notices.ways import offered
 from hub.registry import officers
 from hub.registry.model import Role, certificate_types
 from hub.store.tx import View
@@ -35,6 +37,7 @@ from keys.errors import KeyFault
 
 LEAST_FREE = 1 << 30
 MOST_LAG = timedelta(seconds=10)
+MOST_LATE = timedelta(minutes=15)
 MOST_SKEW = timedelta(seconds=30)
 LISTS_ALARM = timedelta(hours=48)
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
@@ -132,6 +135,9 @@ def _settings(settings: Settings) -> Iterator[Line]:
         yield Line("passphrase", "warn", "使用演示口令", "the demo's passphrase is in use", do)
     if settings.production or settings.backup_dir is not None:
         yield _backups(settings)
+    if not offered(settings):
+        do = "yimen config show  # YIMEN_SMTP_HOST, YIMEN_SMS_GATEWAY_FILE"
+        yield Line("notices", "warn", "没有短信和邮件，通知只在网页上", "no mail, no texts: only the wallet", do)
     if not settings.production:
         return
     if not settings.drain_seconds:
@@ -201,7 +207,8 @@ async def _database(hub: Hub) -> AsyncIterator[Line]:
         lines = [await _clock(view, hub)]
         if view.dialect == "postgresql":
             lines += await _server(view, hub)
-        for line in [*lines, *await _people(view), *await _ledger(view), *await _lists(view)]:
+        lines += [*await _people(view), *await _ledger(view), *await _lists(view), *await _notices(view)]
+        for line in lines:
             yield line
     if hub.db.read_only:
         zh, en = "刚从备份恢复，等待决定日志如何继续", "restored: somebody must decide how the ledger goes on"
@@ -290,6 +297,19 @@ async def _lists(view: View) -> list[Line]:
             zh = f"{row.department} 的状态列表" + ("已过期" if hours < 0 else f" {hours} 小时后到期")
             en = "status list ended or ends soon; run this at the department"
             found.append(Line(f"list.{row.department}", "warn", zh, en, "yimen-agent sync"))
+    return found
+
+
+async def _notices(view: View) -> list[Line]:
+    """Messages that wait for long, or were given up."""
+    told = await standing(view)
+    found = []
+    if told.late > MOST_LATE:
+        zh, en = f"通知积压 {int(told.late.total_seconds()) // 60} 分钟", "messages wait; is a hub running?"
+        found.append(Line("notices.late", "warn", zh, en, "yimen notices show"))
+    if dead := sum(told.dead.values()):
+        zh, en = f"一天内有 {dead} 条通知发不出去", "messages were given up within a day"
+        found.append(Line("notices.dead", "warn", zh, en, "yimen notices show"))
     return found
 
 

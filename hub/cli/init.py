@@ -19,7 +19,7 @@ from hub.store.blobs import S3Blobs
 from hub.web.deps import Hub
 from keys.algorithms import EDDSA, ES256
 
-OWN_KEYS = {"token": ES256, "receipt": ES256, "ledger": EDDSA}
+OWN_KEYS = {"token": ES256, "receipt": ES256, "ledger": EDDSA, "webhook": EDDSA}
 PAIRWISE = "pairwise"
 
 

@@ -23,6 +23,7 @@ from hub.ledger.append import commit_event
 from hub.registry.subjects import numbers_of
 from hub.registry.types import CertificateType
 from hub.store.model import public_ids
+from hub.store.outbox import emit
 from hub.store.tx import Tx, View
 
 ASSURANCE_LOGIN = "login"
@@ -253,6 +254,8 @@ async def _grant(
             "row_id": values["id"],
         },
     )
+    if part.holder != _citizen(tx):  # somebody agreed in their place
+        await emit(tx, kind="grant.given", grant=str(values["public_id"]))
     return from_row(row)
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from hub.access.model import Look, Outcome
 from hub.access.record import record
-from hub.certificates.find import Held, of_holder, open_body
+from hub.certificates.find import Held, holders_of, of_holder, open_body
 from hub.certificates.model import CertificateRef, CertificateState, certificate_holders
 from hub.clock import civil_day, day_start
 from hub.consent.model import Basis, guardianships
@@ -131,6 +131,20 @@ async def children_of(view: View, *, guardian: UUID) -> list[UUID]:
                 )
             )
             found += [row.subject_id for row in rows if row.subject_id not in found]
+    return found
+
+
+async def guardians_of(view: View, *, child: UUID) -> list[UUID]:
+    """Who may act for this person today because a current certificate names them as a parent; nobody of age has any."""
+    found: list[UUID] = []
+    for type_code, parents, claim in PROOFS:
+        for held in await of_holder(view, subject_id=child, type_code=type_code):
+            if held.role != "child" or not await proves(view, held):
+                continue
+            birthday = sdjwt.claims(await open_body(view, held)).get(claim)
+            if isinstance(birthday, str) and not of_age(date.fromisoformat(birthday), civil_day(view.now)):
+                named = await holders_of(view, held.certificate)
+                found += [one.subject_id for one in named if one.role in parents and one.subject_id not in found]
     return found
 
 

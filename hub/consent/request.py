@@ -22,6 +22,7 @@ from hub.errors import Forbidden, NotFound, Unprocessable
 from hub.formats.authorization import Detail
 from hub.ids import public_token, uuid7
 from hub.registry import departments
+from hub.store.outbox import emit
 from hub.store.tx import Tx
 
 POLL_SECONDS = 5
@@ -109,6 +110,8 @@ async def start(
             "expires_at": tx.now + lives,
         },
     )
+    if reachable:
+        await emit(tx, kind="consent.asked", request=public_id)
     return Started(secret, public_id, int(lives.total_seconds()), POLL_SECONDS)
 
 

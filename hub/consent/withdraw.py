@@ -13,6 +13,7 @@ from hub.errors import NotFound
 from hub.ids import bucket_of
 from hub.ledger.append import commit_event
 from hub.store.model import idempotent_replies, public_ids
+from hub.store.outbox import emit
 from hub.store.tx import Tx, View
 
 
@@ -59,6 +60,7 @@ async def end(tx: Tx, found: Grant, **why: str) -> Grant:
             **why,
         },
     )
+    await emit(tx, kind="grant.withdrawn", grant=found.public_id)
     return from_row(row)
 
 

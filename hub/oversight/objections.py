@@ -26,6 +26,7 @@ from hub.ledger.append import commit_event
 from hub.oversight.model import ObjectionState, objections
 from hub.oversight.reliance import successor, tell_who_relied
 from hub.registry.model import may
+from hub.store.outbox import emit
 from hub.store.tx import Tx, View
 
 ANSWER_DAYS = 15
@@ -131,6 +132,7 @@ async def answer(
     if row.certificate and outcome in (ObjectionState.SUPERSEDED, ObjectionState.REVOKED):  # 3
         await tell_who_relied(tx, certificate=row.certificate)
     await _event(tx, "objection.answered", row.subject_id, row.public_id, row.department, {"outcome": outcome})
+    await emit(tx, kind="objection.answered", objection=row.public_id)
     return await _open(tx, await _row(tx, public_id))
 
 

@@ -23,6 +23,7 @@ from hub.ids import bucket_of
 from hub.ledger.append import commit_event
 from hub.oversight.model import reliance_notices
 from hub.registry.model import may
+from hub.store.outbox import emit
 from hub.store.tx import Tx, View
 
 CHANGED = (CertificateState.SUPERSEDED, CertificateState.REVOKED)
@@ -68,6 +69,7 @@ async def tell_who_relied(tx: Tx, *, certificate: str) -> list[str]:
             },
         ):
             told.append(department)
+            await emit(tx, kind="reliance.told", certificate=found.public_id, state=found.state, department=department)
             await _flag(tx, found, mine)
     if told:
         holder = (await holders_of(tx, found))[0].subject_id

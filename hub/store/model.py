@@ -1,8 +1,8 @@
-"""Tables that belong to storage itself: person keys, public ids, replays, idempotent replies."""
+"""Tables that belong to storage itself: person keys, public ids, replays, idempotent replies, the outbox."""
 
 import sqlalchemy as sa
 
-from hub.store.base import BY_BUCKET, Instant, metadata
+from hub.store.base import BY_BUCKET, BigSerial, Instant, Json, metadata
 
 person_keys = sa.Table(
     "person_keys",
@@ -44,4 +44,15 @@ idempotent_replies = sa.Table(
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     sa.Column("grant_row", sa.Uuid, comment="a reply made under a grant dies with it"),
     sa.Column("expires_at", Instant, nullable=False, index=True),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    # What happened and somebody must be told of; taken out in the commit that writes down whom and how.
+    sa.Column("seq", BigSerial, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("facts", Json, nullable=False, comment="ids and codes only"),
+    sa.Column("at", Instant, nullable=False),
+    sqlite_autoincrement=True,
 )

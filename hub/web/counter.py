@@ -27,6 +27,7 @@ from hub.consent.of_case import Asked, requests_of
 from hub.consent.office import load_rules, rule_for
 from hub.errors import Conflict, HubError
 from hub.formats.identifiers import normal_id
+from hub.notices.inbox import reached
 from hub.registry import subjects
 from hub.registry.model import SubjectKind, may
 from hub.verification.model import Verdict
@@ -92,6 +93,8 @@ async def _case_page(
         item = visit.hub.items[case.item_code]
         seen = await as_seen(view, case=case, item=item, scheme=visit.hub.schemes.get(item.scheme or ""))
         found = await steps_of(view, case=case)
+        newest = asked[0].public_id if asked else ""
+        reach = (await reached(view, requests=[newest])).get(newest) if newest else None
     given = standing(asked)
     return render(
         visit, "case.html", status=status, errors=list(errors), case=case, seen=seen, steps=found,
@@ -99,7 +102,7 @@ async def _case_page(
         asked=asked, score=score.document if score else None,
         offices=offices, types=visit.hub.types, shown=shown, standing=given,
         left=min((grant.max_uses - grant.uses for grant in given), default=0),
-        can_score=bool(shown) and item.scheme is not None,
+        reach=reach, can_score=bool(shown) and item.scheme is not None,
         power=rule_for(load_rules(), department=case.department, item_code=case.item_code),
         pending=bool(asked) and asked[0].state is RequestState.PENDING and not asked[0].expired,
         overall=_overall([one["outcome"] for one in shown]) if shown else None,

@@ -16,6 +16,7 @@ GROUPS: tuple[tuple[str, str, str], ...] = (
     ("issuers", "发证部门", "For issuers"),
     ("work orders", "工作单", "Work orders"),
     ("verifiers", "用证部门", "For verifiers"),
+    ("webhooks", "变更通知", "Webhooks"),
     ("oauth", "授权", "OAuth"),
     ("public", "公开", "Public"),
 )

@@ -27,6 +27,7 @@ from hub.web import (
     redeem,
     sources,
     verifier,
+    webhooks,
 )
 from hub.web.answer import request_id, whereabouts
 from hub.web.deps import Hub
@@ -40,7 +41,9 @@ Message = MutableMapping[str, Any]
 
 log = structlog.get_logger()
 
-DOORS = (enrolment, issuer, orders, pulls, sources, verifier, casefile, oauth, authorize, ciba, grants, public)
+DOORS = (
+    enrolment, issuer, orders, pulls, sources, verifier, casefile, oauth, authorize, ciba, grants, webhooks, public,
+)  # fmt: skip
 """In this order: `/v1/status-lists/mine` is the issuer's, `/v1/status-lists/{list_id}` everybody's."""
 
 

@@ -21,6 +21,7 @@ from hub.certificates.model import status_lists
 from hub.errors import HubError
 from hub.ledger.head import lag, read_head
 from hub.ledger.sequence import pause
+from hub.notices.standing import standing
 from hub.store.tx import View
 from hub.web.deps import Hub
 from hub.web.health import Health
@@ -53,6 +54,9 @@ PULL_RESTS = _gauge(
 )
 POOL_USED = _gauge("database_connections_in_use", "Connections of this process's pools that are in use.")
 POOL_MOST = _gauge("database_connections_most", "Connections that this process's pools may open.")
+UNTOLD = _gauge("notices_untold", "Happenings and leaves that no notice was written for yet.")
+LATE = _gauge("notices_late_seconds", "How long the oldest message that is due has waited.")
+DEAD = _gauge("notices_dead_day", "Messages that were given up within the last day.", "channel")
 FREE = _gauge("data_free_bytes", "Space that is left where the data folder is.")
 SAMPLED = _gauge("sampled_timestamp_seconds", "When these numbers were last read.")
 
@@ -86,6 +90,11 @@ async def sample(hub: Hub, health: Health) -> None:
         for source in (await pull_sources(view)).values():
             PULL_CONNECTED.labels(source.department, source.type_code).set(source.connected)
             PULL_RESTS.labels(source.department, source.type_code).set(source.resting)
+        told = await standing(view)
+    UNTOLD.set(told.untold)
+    LATE.set(told.late.total_seconds())
+    for channel, dead in told.dead.items():
+        DEAD.labels(channel).set(dead)
     PENDING.set(waiting.pending)
     LAG.set(waiting.oldest.total_seconds())
     SIZE.set(head.size)

@@ -55,6 +55,10 @@ PULL_SECONDS = Histogram(
 LEDGER_TROUBLE = Counter(
     "yimen_ledger_trouble", "What kept the sequencer from its work, by code.", ("code",), registry=REGISTRY
 )
+NOTICES = Counter(
+    "yimen_notices", "Attempts to send, by channel and by what came of them: sent, failed, dead, dropped.",
+    ("channel", "result"), registry=REGISTRY,
+)  # fmt: skip
 AGENT_SEEN = Gauge(
     "yimen_agent_seen_timestamp_seconds", "When a department's agent last called or signed a status list.",
     ("department",), registry=REGISTRY,
@@ -126,6 +130,11 @@ def pulled(department: str, outcome: str, took: float) -> None:
     """A pull ended; `took` is what the verifier waited, in seconds."""
     PULLS.labels(department, outcome).inc()
     PULL_SECONDS.labels(department).observe(took)
+
+
+def notice_ended(channel: str, result: str) -> None:
+    """Count one attempt to send."""
+    NOTICES.labels(channel, result).inc()
 
 
 def agent_called(department: str) -> None:

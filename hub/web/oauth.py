@@ -263,6 +263,7 @@ async def metadata(request: Request) -> Response:
                 "introspection_endpoint": f"{issuer}/oauth/introspect",
                 "revocation_endpoint": f"{issuer}/oauth/revoke",
                 "jwks_uri": f"{issuer}/.well-known/jwks.json",
+                "webhook_keys_uri": f"{issuer}/.well-known/webhook-keys.json",
                 "grant_types_supported": list(_GRANTS),
                 "scopes_supported": ["openid", *SCOPES],
                 "token_endpoint_auth_methods_supported": ["private_key_jwt"],

@@ -7,6 +7,7 @@ import structlog
 from hub.actor import SYSTEM
 from hub.consent import guard, passkeys, usecode
 from hub.errors import HubError
+from hub.notices import contacts
 from hub.store import replay
 from hub.verification import pull
 from hub.web import idempotency
@@ -22,7 +23,8 @@ async def tidy(hub: Hub) -> int:
     async with hub.tx(SYSTEM) as tx:
         gone = await replay.forget_expired(tx) + await idempotency.forget_expired(tx)
         gone += await guard.forget_ended(tx) + await usecode.forget_old(tx)
-        return gone + await passkeys.forget_expired(tx) + await pull.forget_old(tx)
+        gone += await passkeys.forget_expired(tx) + await pull.forget_old(tx)
+        return gone + await contacts.forget_codes(tx)
 
 
 async def keep_tidy(hub: Hub, stop: asyncio.Event, *, every: float = EVERY_SECONDS) -> None:

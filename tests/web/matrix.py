@@ -34,6 +34,8 @@ OWNERS: dict[str, frozenset[str]] = {
     "certificate": frozenset({"wang", "degree"}),  # its holder, its issuer
     "case": frozenset({"wang", "edu", "clerk", "decider"}),  # the applicant, the department that handles it
     "request": frozenset({"wang"}),
+    "contact": frozenset({"wang"}),
+    "webhook": frozenset({"edu"}),
     "grant": frozenset({"wang"}),
     "grant_id": frozenset({"edu"}),
     "access": frozenset({"auditor", "wang"}),
@@ -109,6 +111,13 @@ ROWS: dict[str, Row] = {
     "POST /v1/cases/{case_id}/score": Row("department", "case", _json(disclosures=[])),
     "GET /v1/grants/{grant_id}": Row("department", "grant_id"),
     "DELETE /v1/grants/{grant_id}": Row("department", "grant_id"),
+    "POST /v1/webhooks": Row("department", send=_json(url="https://a.example/x", events=["grant.withdrawn"])),
+    "GET /v1/webhooks": Row("department"),
+    "POST /v1/webhooks/{webhook_id}/test": Row("department", "webhook"),
+    "POST /v1/webhooks/{webhook_id}/resume": Row("department", "webhook"),
+    "GET /v1/webhooks/{webhook_id}/deliveries": Row("department", "webhook"),
+    "DELETE /v1/webhooks/{webhook_id}": Row("department", "webhook"),
+    "GET /.well-known/webhook-keys.json": Row("public"),
     # OAuth
     "POST /oauth/token": Row("client", send=_form(grant_type="client_credentials")),
     "POST /oauth/introspect": Row("client", send=_form(token="x")),
@@ -188,6 +197,14 @@ ROWS: dict[str, Row] = {
     "GET /requests/{public_id}": Row("citizen", "request"),
     "POST /requests/{public_id}": Row("citizen", "request", _form(decision="refuse")),
     "POST /requests/{public_id}/sign": Row("citizen", "request", alike=False),  # without a ticket it is nobody's
+    "GET /inbox": Row("citizen"),
+    "POST /inbox/read": Row("citizen"),
+    "GET /inbox/settings": Row("citizen"),
+    "POST /inbox/settings": Row("citizen", send=_form(language="en")),
+    "POST /inbox/contacts": Row("citizen", send=_form(address="x")),
+    "POST /inbox/contacts/{public_id}/code": Row("citizen", "contact", _form(code="000000")),
+    "POST /inbox/contacts/{public_id}/remove": Row("citizen", "contact"),
+    "GET /outbox": Row("public"),
     "GET /passkeys": Row("citizen"),
     "POST /passkeys": Row("citizen"),
     "POST /passkeys/{public_id}/remove": Row("citizen", "passkey"),

@@ -33,6 +33,9 @@ from hub.consent.model import grants as grants_table
 from hub.consent.office import load_rules
 from hub.consent.usecode import choose
 from hub.ids import public_token, uuid7
+from hub.notices import contacts, endpoints
+from hub.notices.egress import Egress
+from hub.notices.model import Channel
 from hub.oversight.objections import complain_of_access
 from hub.oversight.ratings import rate
 from hub.registry import officers
@@ -162,6 +165,9 @@ async def city(sqlite_database: str, clock: FixedClock, tmp_path: Path) -> City:
     async with world.tx(await world.citizen(wang)) as tx:
         objection = await complain_of_access(tx, subject_id=tx.actor.subject_id, access=access, words="不该看")
         row = {"credential_id": "wangs", "public_id": "wangs", "subject_id": tx.actor.subject_id, "label": "x"}
+        address = await contacts.add(
+            tx, subject_id=tx.actor.subject_id, address="wang@example.cn", offered=[Channel.EMAIL]
+        )
         await tx.insert(passkeys, {**row, "public_key": b"x", "sign_count": 0, "created_at": tx.now})
         shown = await choose(
             tx, item=item, applicant=tx.actor.subject_id, beneficiary=None,
@@ -171,12 +177,18 @@ async def city(sqlite_database: str, clock: FixedClock, tmp_path: Path) -> City:
         pull |= {"verifier": "dg-edu", "grant_public_id": grants[0].public_id, "subject_id": tx.actor.subject_id}
         pull |= {"fields": [], "access": access, "state": "waiting", "asked_at": tx.now, "deadline": tx.now}
         await tx.insert(pulls, pull)
+    async with world.tx() as tx:
+        endpoint = await endpoints.add(
+            tx, department="dg-edu", url="https://a.example/y", events=["grant.withdrawn"], egress=Egress()
+        )
     things = {
         "use_code": shown.public_id,
         "type": "degree",
         "pull": pull["public_id"],
         "rating": rating.public_id,
         "passkey": "wangs",
+        "contact": address,
+        "webhook": endpoint.public_id,
         "look": look.public_id,
         "objection": objection.public_id,
         "visit": visit.public_id,

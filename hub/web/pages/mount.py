@@ -29,6 +29,7 @@ from hub.web import (
     disputes,
     entrust,
     forms,
+    inbox,
     items,
     login,
     mycase,
@@ -57,7 +58,7 @@ Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 Message = MutableMapping[str, Any]
 
 DOORS = (
-    login, wallet, apply, items, requests, usecode, passkeys, entrust, accesses, disputes, verify, counter, desk,
+    login, wallet, apply, items, requests, inbox, usecode, passkeys, entrust, accesses, disputes, verify, counter, desk,
     rankings, office, rules, officer, auditor, admin, developers, mycase, casework, objections, forms,
     appointments, board, ratings, archives,
 )  # fmt: skip

@@ -24,6 +24,7 @@ from hub.actor import PUBLIC, Actor, ActorKind
 from hub.errors import Forbidden, Gone, HubError, Malformed, NotFound, TooLarge, Unauthenticated
 from hub.formats.masking import mask_name
 from hub.ledger.model import head
+from hub.notices import inbox
 from hub.registry import departments, sessions, subjects
 from hub.registry.model import ROLE_LABELS, Role, may
 from hub.store.tx import View
@@ -42,6 +43,7 @@ _CITIZEN_MENU = (
     ("/items", "要带什么", "What to bring"),
     ("/usecode", "用证码", "Use code"),
     ("/requests", "待我同意", "Waiting for me"),
+    ("/inbox", "消息", "Messages"),
     ("/accesses", "谁看过我的证照", "Who looked"),
     ("/entrust", "委托他人", "Entrust"),
     ("/passkeys", "通行密钥", "Passkeys"),
@@ -81,6 +83,7 @@ class Visit:
     actor: Actor = PUBLIC
     name: str = ""
     ledger: LedgerHead | None = None
+    unread: int = 0
     cookies: dict[str, str] = field(default_factory=dict)
 
     def t(self, zh: str, en: str) -> str:
@@ -173,6 +176,8 @@ async def visit_of(request: Request) -> Visit:
         if session and actor:
             visit.session, visit.actor = session, actor
             visit.name = await _name(view, actor, visit.lang)
+            if actor.subject_id is not None:
+                visit.unread = await inbox.unread(view, subject_id=actor.subject_id)
         row = await view.first(sa.select(head.c.size, head.c.signed_at))
     visit.ledger = LedgerHead(row.size, row.signed_at) if row else None
     request.state.visit = visit

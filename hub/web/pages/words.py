@@ -17,6 +17,7 @@ from hub.certificates.workorders import OrderState
 from hub.clock import SHANGHAI, civil_day
 from hub.consent.model import Basis
 from hub.formats.masking import mask_by
+from hub.notices.inbox import Reached
 from hub.oversight.model import ObjectionState
 from hub.registry.model import DepartmentState, KeyPurpose
 from hub.registry.types import CertificateType
@@ -88,6 +89,27 @@ CONSENT: dict[str, Word] = {
     "refused": Word("申请人不同意", "The applicant refused", "cross", "bad"),
     "expired": Word("请求已过期", "The request expired", "clock", "mute"),
     "withdrawn": Word("申请人已收回同意", "The applicant withdrew", "cross", "bad"),
+}
+
+CONTACT: dict[str, Word] = {
+    "verified": Word("已确认", "Confirmed", "check", "ok"),
+    "waiting": Word("等您填验证码", "Waits for its code", "clock", "warn"),
+}
+
+CHANGES: dict[str, tuple[str, str]] = {
+    "current": ("恢复有效", "valid again"),
+    "suspended": ("暂停使用", "suspended"),
+    "revoked": ("已撤销", "revoked"),
+    "superseded": ("已换成新版本", "replaced by a new version"),
+}
+
+REACHED: dict[str, Word] = {
+    Reached.PHONE: Word("已发到申请人手机", "Sent to the applicant's phone", "check", "ok"),
+    Reached.EMAIL: Word("已发到申请人邮箱", "Sent to the applicant's e-mail", "check", "ok"),
+    Reached.SENDING: Word("正在发送", "Being sent", "clock", "info"),
+    Reached.LATER: Word("申请人设了免打扰，之后再发", "Quiet hours: sent afterwards", "clock", "warn"),
+    Reached.FAILED: Word("没有送达", "Not delivered", "cross", "bad"),
+    Reached.WALLET: Word("没有发出，只在网页上", "Not sent: only on the web pages", "minus", "warn"),
 }
 
 MATERIAL: dict[str, Word] = {

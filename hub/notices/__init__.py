@@ -1,0 +1,1 @@
+"""Telling what happened: citizens in the wallet, by mail and by text message; verifying departments by webhook."""

@@ -1,0 +1,113 @@
+"""Looks to notices: the ledger is followed leaf by leaf, so the door where certificates are verified does nothing more.
+
+A leaf has its index only after the commit of its Access is durable, and indices have no gaps: nothing is told that did
+not happen, and nothing is passed over. What one call looked at is one notice.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from hub.access.model import Outcome, accesses
+from hub.consent.model import Basis, grants
+from hub.ledger.model import head, leaves
+from hub.notices.model import NoticeKind, notice_cursor
+from hub.notices.told import Told, concerned, to_each
+from hub.store.rows import rows_of
+from hub.store.tx import Tx, View
+
+LEAVES_AT_ONCE = 1000
+ROW = 1
+PROOFS = "prove-"
+"""Purposes of looks by which the hub proves that somebody may act for another: the person who acts knows of them."""
+
+
+async def behind(view: View) -> int:
+    """How many leaves of the ledger were not looked through yet."""
+    size = await view.value(sa.select(head.c.size))
+    return int(size or 0) - await _cursor(view)
+
+
+async def next_looks(tx: Tx) -> list[Told]:
+    """The notices of the next leaves; the cursor moves in this transaction, for one deliverer at a time."""
+    size = int(await tx.value(sa.select(head.c.size)) or 0)
+    start = await _cursor(tx)
+    if start >= size:
+        return []
+    await tx.insert_new(notice_cursor, {"id": ROW, "idx": 0})
+    end = await _end(tx, start, min(size, start + LEAVES_AT_ONCE))
+    moved = notice_cursor.update().where(notice_cursor.c.id == ROW, notice_cursor.c.idx == start).values(idx=end)
+    if await tx.run(moved) != 1:  # another process was faster
+        return []
+    found = await tx.all(
+        sa.select(leaves.c.leaf_hash, leaves.c.created_at).where(
+            leaves.c.idx >= start, leaves.c.idx < end, leaves.c.kind == "access"
+        )
+    )
+    if not found:
+        return []
+    hashes = {row.leaf_hash for row in found}
+    rows = await rows_of(tx, sa.select(accesses), accesses.c.at, {row.created_at for row in found})
+    return await _told(tx, [row for row in rows if row.leaf_hash in hashes])
+
+
+async def _cursor(view: View) -> int:
+    return int(await view.value(sa.select(notice_cursor.c.idx).where(notice_cursor.c.id == ROW)) or 0)
+
+
+async def _end(tx: Tx, start: int, end: int) -> int:
+    """Where to stop so that the leaves of one moment, which one call may have made, stay together."""
+    if end - start < LEAVES_AT_ONCE:
+        return end
+    last = sa.select(leaves.c.created_at).where(leaves.c.idx == end - 1).scalar_subquery()
+    earlier = await tx.value(
+        sa.select(sa.func.max(leaves.c.idx)).where(
+            leaves.c.idx >= start, leaves.c.idx < end, leaves.c.created_at != last
+        )
+    )
+    return end if earlier is None else int(earlier) + 1
+
+
+async def _told(tx: Tx, rows: Sequence[Any]) -> list[Told]:
+    """One notice for what one call looked at, to the holder and to whoever agreed in their place."""
+    calls: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: (row.at, row.subject_seq)):
+        if row.outcome != Outcome.ACCEPTED or not row.purpose.startswith(PROOFS):
+            calls[row.subject_id, row.department, row.case_id, row.at, row.basis, row.visible_at].append(row)
+    approvers = await _approvers(tx, rows)
+    told = []
+    for (holder, department, case, at, basis, visible_at), looks in calls.items():
+        seen = [row for row in looks if row.outcome == Outcome.ACCEPTED]
+        others = {approvers[row.grant_id] for row in looks if row.grant_id in approvers}
+        told += to_each(
+            await concerned(tx, holder, *sorted(others)),
+            holder,
+            kind=_kind(basis, bool(seen)),
+            source=f"{holder}:{department}:{case}:{basis}:{at.isoformat()}",
+            at=at,
+            shown_from=visible_at,
+            ref=(seen or looks)[0].public_id,
+            facts={
+                "department": department,
+                "item": looks[0].item_code,
+                "types": sorted({row.type_code for row in seen or looks if row.type_code}),
+            },
+        )
+    return told
+
+
+def _kind(basis: str, seen: bool) -> NoticeKind:
+    if not seen:
+        return NoticeKind.TRIED
+    return NoticeKind.OFFICE if basis == Basis.OFFICE_POWER else NoticeKind.USED
+
+
+async def _approvers(tx: Tx, rows: Sequence[Any]) -> dict[UUID, UUID]:
+    """Who agreed, by the row id of the grant; a look by office power rests on nobody's agreement."""
+    keys = {(row.bucket, row.grant_id) for row in rows if row.grant_id is not None}
+    query = sa.select(grants.c.id, grants.c.approver).where(grants.c.basis != Basis.OFFICE_POWER)
+    found = await rows_of(tx, query, sa.tuple_(grants.c.bucket, grants.c.id), keys)
+    return {row.id: row.approver for row in found}

@@ -1,0 +1,28 @@
+"""The transactional outbox: what happened and somebody must be told of, written in the commit in which it happened.
+
+So nothing is told that did not happen, and nothing that happened is lost with the process that did it. Rooms put in;
+`hub.notices` takes out, and writes down whom it will tell in the same commit.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from hub.store.model import outbox
+from hub.store.tx import Tx
+
+
+async def emit(tx: Tx, *, kind: str, **facts: str | int | None) -> None:
+    """Say in this commit that something happened. `facts` are ids and codes, never a name, a number or a claim."""
+    await tx.insert(outbox, {"kind": kind, "facts": facts, "at": tx.now})
+
+
+async def take(tx: Tx, *, limit: int) -> Sequence[sa.Row[Any]]:
+    """The oldest entries, taken out: gone when this transaction commits, and nobody else has them meanwhile."""
+    rows = await tx.all(
+        sa.select(outbox).order_by(outbox.c.seq).limit(limit).with_for_update(skip_locked=True)
+    )
+    if rows:
+        await tx.run(outbox.delete().where(outbox.c.seq.in_([row.seq for row in rows])))
+    return rows
