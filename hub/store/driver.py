@@ -15,6 +15,9 @@ FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientE
 """What a driver raises that was not called through SQLAlchemy."""
 
 FEW = 4
+_BEGIN_BY_KEY = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan"
+"""Left alone, PostgreSQL plans a prepared statement over partitions anew at each execution, which takes a millisecond:
+a plan for one known bucket always looks cheaper than the one for any bucket, which finds its partition as it runs."""
 
 _OUT_OF_SERVICE = frozenset({"08", "53", "57", "58"})
 _READ_ONLY = "25006"
@@ -35,8 +38,8 @@ class Taken(Exception):
 class Driver(Protocol):
     """The connection of one transaction."""
 
-    async def begin(self, *, write: bool) -> None:
-        """Start the transaction."""
+    async def begin(self, *, write: bool, by_key: bool = False) -> None:
+        """Start the transaction; `by_key`: see `Database.tx`."""
         ...
 
     async def commit(self) -> None:
@@ -62,9 +65,9 @@ class Postgres:
     def __init__(self, own: asyncpg.Connection) -> None:
         self._own = own
 
-    async def begin(self, *, write: bool) -> None:
+    async def begin(self, *, write: bool, by_key: bool = False) -> None:
         """READ COMMITTED: every condition is repeated by the statement that depends on it, never read before."""
-        await self._own.execute("BEGIN")
+        await self._own.execute(_BEGIN_BY_KEY if by_key else "BEGIN")
 
     async def commit(self) -> None:
         """`synchronous_commit` is the server's; `yimen doctor` looks at it."""
@@ -106,7 +109,7 @@ class Sqlite:
     def __init__(self, own: Writer) -> None:
         self._own = own
 
-    async def begin(self, *, write: bool) -> None:
+    async def begin(self, *, write: bool, by_key: bool = False) -> None:
         """The write lock is taken at once: a transaction never fails half way because somebody else began to write."""
         await self._own.begin()
 
@@ -137,7 +140,7 @@ class Core:
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn
 
-    async def begin(self, *, write: bool) -> None:
+    async def begin(self, *, write: bool, by_key: bool = False) -> None:
         """One snapshot for the whole view."""
         await self._conn.exec_driver_sql("BEGIN")
 

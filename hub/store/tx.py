@@ -109,14 +109,16 @@ class Database:
         """Set while the hub was restored and nobody has decided how its ledger goes on (hub/ledger/hold.py)."""
 
     @asynccontextmanager
-    async def tx(self, actor: Actor) -> AsyncIterator[Tx]:
+    async def tx(self, actor: Actor, *, by_key: bool = False) -> AsyncIterator[Tx]:
         """A write transaction; commits at the end of the block, rolls back on any exception.
 
+        `by_key` promises that every statement in it finds its rows by whole keys, so that one plan fits all values;
+        PostgreSQL then plans each statement once and not at every execution. Never for searches and ranges.
         Raises Unavailable `store.read_only` while only reading is allowed.
         """
         if self.read_only:
             raise _read_only()
-        async with _begin(self.writer, write=True) as (conn, driver):
+        async with _begin(self.writer, write=True, by_key=by_key) as (conn, driver):
             yield Tx(conn, driver, now=self.clock(), actor=actor, vault=self.vault, memory=self.memory)
 
     @asynccontextmanager
@@ -133,12 +135,14 @@ class Database:
 
 
 @asynccontextmanager
-async def _begin(engine: AsyncEngine, *, write: bool) -> AsyncIterator[tuple[AsyncConnection, Driver]]:
+async def _begin(
+    engine: AsyncEngine, *, write: bool, by_key: bool = False
+) -> AsyncIterator[tuple[AsyncConnection, Driver]]:
     try:
         async with engine.connect() as conn:
             driver = await driver_of(conn)
             try:
-                await driver.begin(write=write)
+                await driver.begin(write=write, by_key=by_key)
                 yield conn, driver
                 await driver.commit()
             except BaseException:

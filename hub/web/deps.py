@@ -48,15 +48,15 @@ class Hub:
     batches: Batches = field(default_factory=Batches)
 
     @asynccontextmanager
-    async def tx(self, actor: Actor) -> AsyncIterator[Tx]:
-        """A write transaction on behalf of `actor`; durable when the block has ended.
+    async def tx(self, actor: Actor, *, by_key: bool = False) -> AsyncIterator[Tx]:
+        """A write transaction on behalf of `actor`; durable when the block has ended. `by_key`: see `Database.tx`.
 
         What the guard against misuse stopped is told to the auditors, and what was refused for want of a case is
         counted, in a transaction of its own, whichever door it was: the refusal undid the first one.
         """
         acting = actor
         try:
-            async with self.db.tx(actor) as tx:
+            async with self.db.tx(actor, by_key=by_key) as tx:
                 try:
                     yield tx
                 finally:

@@ -116,7 +116,7 @@ async def new_certificate(request: Request, caller: Issuing) -> Response:
     """Register one certificate that the calling department signed."""
     hub = hub_of(request)
     body, raw = await read_body(request, NewCertificate, max_bytes=CERTIFICATE)
-    async with hub.tx(caller.actor) as tx:
+    async with hub.tx(caller.actor, by_key=True) as tx:
         await caller.enter(tx)
         slot = await idempotency.enter(tx, request, caller=caller.actor.reference(), body=raw)
         if slot and slot.reply:

@@ -104,7 +104,7 @@ async def together(hub: Hub, calls: Sequence[Call]) -> list[Reply | HubError]:
     """The answers of some callers, all recorded in one commit; one who comes twice with one key waits for the next."""
     first, later = _apart(calls)
     answers: list[Reply | HubError | None] = [None] * len(calls)
-    async with hub.db.tx(SYSTEM) as tx:
+    async with hub.db.tx(SYSTEM, by_key=True) as tx:
         group = _Group(hub, tx, calls, answers)
         await group.enter(first)  # 1, 2
         await group.find_earlier()  # 3

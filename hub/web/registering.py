@@ -91,7 +91,7 @@ async def _register(hub: Hub, actor: Actor, looked: Looked) -> list[Registered |
 async def _run(hub: Hub, actor: Actor, run: Sequence[Handed]) -> list[Registered | HubError]:
     """One commit. When it fails whole (a deadlock, a lost connection) its halves are tried, down to single lines."""
     try:
-        async with hub.tx(actor) as tx:
+        async with hub.tx(actor, by_key=True) as tx:
             answers = await register_all(tx, run)
             for (application, _), made in zip(run, answers, strict=True):
                 if application.supersedes is not None and not isinstance(made, HubError):

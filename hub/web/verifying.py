@@ -109,7 +109,7 @@ async def _answer(hub: Hub, caller: Caller, checked: Checked) -> list[Result | H
 async def _together(hub: Hub, caller: Caller, checked: Checked) -> list[Result | HubError]:
     answers: list[Result | HubError] = [one if isinstance(one, HubError) else _try_again() for one in checked]
     asked = {place: one for place, one in enumerate(checked) if isinstance(one, Asked)}
-    async with hub.tx(caller.actor) as tx:
+    async with hub.tx(caller.actor, by_key=True) as tx:
         revoked = await revoked_among(tx, {one.token.jti for one in asked.values()})
         for place, one in list(asked.items()):
             if one.token.jti in revoked:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from parts import FixedClock
 from world import World
 
+from hub.actor import SYSTEM
 from hub.errors import Unavailable
 from hub.store.model import public_ids, replays
 from hub.store.statement import Statement, insert
@@ -93,6 +94,26 @@ async def test_many_rows_and_a_second_writer_that_waits(world: World) -> None:
         await tx.each(PLACE, [{"token": f"m{n}", "kind": "m", "bucket": 0, "row_id": UUID(int=n)} for n in range(450)])
     async with world.view() as view:
         assert await view.value(sa.select(sa.func.count()).where(public_ids.c.kind == "m")) == 450
+
+
+async def test_a_transaction_by_key_plans_once_and_leaves_no_trace(
+    postgresql_database: str, clock: FixedClock
+) -> None:
+    made = World(postgresql_database, clock)
+    mode = sa.text("SHOW plan_cache_mode")
+    try:
+        async with made.db.tx(SYSTEM, by_key=True) as tx:
+            assert await tx.value(mode) == "force_generic_plan"
+        for _ in range(2):  # whichever connection comes
+            async with made.db.tx(SYSTEM) as tx:
+                assert await tx.value(mode) == "auto"
+        with pytest.raises(RuntimeError):
+            async with made.db.tx(SYSTEM, by_key=True):
+                raise RuntimeError
+        async with made.db.view(SYSTEM) as view:
+            assert await view.value(mode) == "auto"
+    finally:
+        await made.close()
 
 
 async def test_a_lost_connection_is_told_as_such(postgresql_database: str, clock: FixedClock) -> None:
