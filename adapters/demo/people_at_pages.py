@@ -14,9 +14,9 @@ def person_key(family: Family) -> str:
 
 
 def sign_in(browser: Browser, who: str, following: str) -> Page:
-    """The demo's identity provider: choose the prepared identity, press the one button."""
+    """Off to the demo's identity provider: choose the prepared identity, press the one button, come back."""
     page = browser.open(f"/login?as={who}&next={following}")
-    arrived = browser.send(page.form("/login"))
+    arrived = browser.send(page.form("/demo-login/authorize"))
     expect(
         arrived.status == 200 and arrived.path == following,
         f"登录后没有到 {following}，而是 {arrived.path}（{arrived.status}）",
@@ -27,7 +27,7 @@ def sign_in(browser: Browser, who: str, following: str) -> Page:
 
 def officer_identity(browser: Browser, office: str, role: str) -> str:
     """The identity of an officer on the sign-in page, found by what its button says; gives the part for `as=`."""
-    for form in browser.open("/login").forms:
+    for form in browser.open("/login/demo").forms:
         words = form.buttons[0][2] if form.buttons else ""
         who = dict(form.fields).get("who", "")
         if who.startswith("officer:") and office in words and role in words:

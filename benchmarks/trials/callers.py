@@ -29,7 +29,7 @@ from hub.clock import now, seconds
 from hub.consent.model import Grant, consent_requests, grants
 from hub.formats import authorization
 from hub.registry import sessions
-from hub.web.pages.visit import cookie_name
+from hub.web.pages.cookies import cookie_name
 
 AGAIN = {409, 425, 429, 502, 503, 504}
 DURABLE = {"register", "verify", "case", "agree"}
@@ -92,7 +92,7 @@ class Callers:
             self.granted.append((await self.stage.grant(person, ["degree"]))[1])
             subject = await self.stage.subject(person)
             async with self.stage.tx(SYSTEM) as tx:
-                opened = await sessions.open_session(tx, assurance="demo", subject_id=subject)
+                opened = await sessions.open_session(tx, assurance="substantial", subject_id=subject)
             name = cookie_name(self.stage.hub, "session")
             self.citizens.append(Citizen(person, f"{name}={opened.token}", opened.session.csrf))
         await self.stage.never_used_up()

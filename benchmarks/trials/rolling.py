@@ -40,7 +40,7 @@ from hub.consent.model import Grant
 from hub.formats import authorization, statuslist
 from hub.registry import sessions
 from hub.store.blobs import S3Blobs
-from hub.web.pages.visit import cookie_name
+from hub.web.pages.cookies import cookie_name
 from keys.signer import generate
 
 DRAIN_SECONDS = 1.5
@@ -245,7 +245,7 @@ class AtOnce:
     async def _withdraw(self, person: stage.Person, grant: str) -> None:
         async with self.made.tx(SYSTEM) as tx:
             opened = await sessions.open_session(
-                tx, assurance="demo", subject_id=await self.made.subject(person)
+                tx, assurance="substantial", subject_id=await self.made.subject(person)
             )
         headers = {
             "cookie": f"{cookie_name(self.made.hub, 'session')}={opened.token}",

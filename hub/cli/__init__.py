@@ -11,6 +11,7 @@ from hub.cli import (
     config,
     department,
     doctor,
+    idp,
     init,
     ledger,
     notices,
@@ -46,6 +47,7 @@ upgrade.add_to(app)
 app.add_typer(backup.app, name="backup")
 app.add_typer(department.app, name="department")
 app.add_typer(officer.app, name="officer")
+app.add_typer(idp.app, name="idp")
 resume.add_to(ledger.app)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(witness.app, name="witness")

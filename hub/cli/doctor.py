@@ -22,6 +22,7 @@ from sqlalchemy.engine import make_url
 from hub.actor import SYSTEM
 from hub.backup.folder import BackupFolder
 from hub.certificates.model import status_lists
+from hub.cli.idp import look_at
 from hub.cli.output import FAILED, Json, opened, tell
 from hub.cli.serve import migrations, newest
 from hub.config import DEMO_PASSPHRASE, Settings
@@ -29,8 +30,9 @@ from hub.errors import HubError, NotFound
 from hub.ledger.head import lag, read_head
 from hub.notices.standing import standing
 from hub.notices.ways import offered
-from hub.registry import officers
+from hub.registry import officers, providers
 from hub.registry.model import Role, certificate_types
+from hub.registry.providers import Provider
 from hub.store.tx import View
 from hub.web.deps import Hub
 from keys.errors import KeyFault
@@ -80,14 +82,18 @@ def doctor(json_out: Json = False) -> None:
 
 async def _look(settings: Settings) -> list[Line]:
     found = [*_machine(settings), *_settings(settings)]
+    known: list[Provider] = []
     try:
         async with opened(settings) as hub:
             found += [line async for line in _keys(hub)]
             try:
                 found += [line async for line in _database(hub)]
+                async with hub.view(SYSTEM) as view:
+                    known = await providers.all_providers(view)
             except HubError as error:
                 found.append(Line("database", "fail", error.zh, error.en, _reach_database(settings)))
             found.append(await _blobs(hub))
+            found += await _sign_in(hub, known)
     except KeyFault as fault:
         found.append(Line("keys", "fail", fault.zh, fault.en, _for_key(fault, settings)))
     except HubError as error:
@@ -310,6 +316,25 @@ async def _notices(view: View) -> list[Line]:
     if dead := sum(told.dead.values()):
         zh, en = f"一天内有 {dead} 条通知发不出去", "messages were given up within a day"
         found.append(Line("notices.dead", "warn", zh, en, "yimen notices show"))
+    return found
+
+
+# ---------------------------------------------------------------- signing in
+
+
+async def _sign_in(hub: Hub, known: list[Provider]) -> list[Line]:
+    """Each active identity provider, as `yimen idp check` sees it; and whether citizens have one at all."""
+    found = []
+    for one in known:
+        wrong = [(zh, en) for _, good, zh, en in await look_at(hub, one) if not good] if one.active else []
+        if wrong:
+            do = f"yimen idp check {one.code}"
+            found.append(Line(f"idp.{one.code}", "warn", f"{one.code}：{wrong[0][0]}", wrong[0][1], do))
+        elif one.active:
+            found.append(Line(f"idp.{one.code}", "ok", f"身份提供方 {one.code}", "identity provider"))
+    if hub.production and not any(one.active and one.department is None for one in known):
+        do = "yimen idp add --help"
+        found.append(Line("idp", "warn", "市民还没有登录的地方", "no identity provider for citizens", do))
     return found
 
 

@@ -9,7 +9,7 @@ from hub.actor import SYSTEM
 from hub.cli.output import FAILED, Json, run, tell
 from hub.clock import seconds
 from hub.errors import Forbidden, NotFound
-from hub.registry import ceremony, officers
+from hub.registry import ceremony, identities, officers
 from hub.registry.model import may
 from hub.registry.officers import ImportReport, Officer
 from hub.registry.roster import read_roster
@@ -85,6 +85,18 @@ def link(who: Who, json_out: Json = False) -> None:
 
     made = run(work)
     tell(made, [f"一次性链接（只显示这一次）/ one-time link, shown once: {made['link']}"], as_json=json_out)
+
+
+@app.command(help="解除登录账号绑定（换了账号时）。 Forget the accounts an officer signed in with.")
+def unlink(who: Who, json_out: Json = False) -> None:
+    """The next sign-in through the department's provider binds anew."""
+
+    async def work(hub: Hub) -> int:
+        async with hub.tx(SYSTEM) as tx:
+            return await identities.unlink(tx, officer_id=(await named(tx, who)).id)
+
+    gone = run(work)
+    tell({"unlinked": gone}, ["已解除，下次登录重新绑定。 The next sign-in binds anew."], as_json=json_out)
 
 
 @app.command(name="list", help="列出工作人员。 List officers.")

@@ -11,8 +11,16 @@ from hub.errors import Conflict, Malformed, NotFound, Unauthenticated
 from hub.ids import public_token
 from hub.registry import departments as departments_room
 from hub.registry import officers as officers_room
+from hub.registry import providers
 from hub.registry.locks import one_at_a_time
-from hub.registry.model import Role, departments, officer_roles, officers, one_time_links
+from hub.registry.model import (
+    Role,
+    departments,
+    identity_providers,
+    officer_roles,
+    officers,
+    one_time_links,
+)
 from hub.registry.roster import OfficerRow
 from hub.store.tx import Tx
 
@@ -64,9 +72,21 @@ async def initialise(
 
 
 async def make_link(tx: Tx, *, officer_id: UUID, hours: int = LINK_HOURS) -> OneTimeLink:
-    """A fresh one-time link for an active officer. NotFound `officer.unknown` also for a disabled one."""
-    if not (await officers_room.get(tx, officer_id)).active:
+    """A fresh one-time link for an active officer whose department has no identity provider yet.
+
+    Raises NotFound `officer.unknown` also for a disabled one, Conflict `link.has_provider`.
+    """
+    found = await officers_room.get(tx, officer_id)
+    if not found.active:
         raise NotFound("officer.unknown", "没有这名工作人员。", "There is no such officer.")
+    if await providers.of_department(tx, found.department):
+        raise Conflict(
+            "link.has_provider",
+            "该部门已接入身份提供方，工作人员只能从那里登录。",
+            "This department has an identity provider: its officers enter through it only.",
+            next_zh="身份提供方出故障时，先运行 yimen idp disable，再制作链接。",
+            next_en="When that provider is broken: yimen idp disable, then make the link.",
+        )
     token = public_token(32)
     expires = tx.now + timedelta(hours=hours)
     await tx.insert(
@@ -76,7 +96,8 @@ async def make_link(tx: Tx, *, officer_id: UUID, hours: int = LINK_HOURS) -> One
 
 
 async def redeem_link(tx: Tx, *, token: str) -> UUID:
-    """Spend a link and say whose it was. Unknown, spent, late and disabled are told alike.
+    """Spend a link and say whose it was. Unknown, spent, late, disabled, and one of a department that has got an
+    identity provider meanwhile are told alike.
 
     Raises Unauthenticated `link.refused`. One guarded UPDATE: of two clicks only one gets in.
     """
@@ -88,7 +109,12 @@ async def redeem_link(tx: Tx, *, token: str) -> UUID:
             one_time_links.c.used_at.is_(None),
             one_time_links.c.expires_at > tx.now,
             sa.exists().where(
-                officers.c.id == one_time_links.c.officer_id, officers.c.state == officers_room.ACTIVE
+                officers.c.id == one_time_links.c.officer_id,
+                officers.c.state == officers_room.ACTIVE,
+                ~sa.exists().where(
+                    identity_providers.c.department == officers.c.department,
+                    identity_providers.c.disabled_at.is_(None),
+                ),
             ),
         )
         .values(used_at=tx.now)

@@ -75,6 +75,20 @@ APART: tuple[frozenset[Role], ...] = (
 """Pairs that one person must never hold together: whoever runs the hub does not audit it."""
 
 
+class Level(StrEnum):
+    """How sure a sign-in is that this is the person: low, substantial, high (as eIDAS has them; 实名等级)."""
+
+    LOW = "low"
+    SUBSTANTIAL = "substantial"
+    HIGH = "high"
+
+
+def reaches(held: str, wanted: Level) -> bool:
+    """Whether a level is at least `wanted`; a word that is no level reaches nothing."""
+    order = list(Level)
+    return held in order and order.index(Level(held)) >= order.index(wanted)
+
+
 def may(roles: frozenset[str], act: str) -> bool:
     """Whether someone with these roles may do `act`; an unknown act is a programming error (KeyError)."""
     return any(role in roles for role in MAY[act])
@@ -206,18 +220,85 @@ one_time_links = sa.Table(
     sa.Column("used_at", Instant),
 )
 
+identity_providers = sa.Table(
+    "identity_providers",
+    metadata,
+    # Who signs people in (OpenID Connect). Officers enter through their department's own provider, once it has one.
+    sa.Column("code", sa.String(32), primary_key=True),
+    sa.Column("issuer", sa.String(255), nullable=False, unique=True),
+    sa.Column("department", sa.String(32), sa.ForeignKey("departments.slug"), comment="whose officers; null: citizens"),
+    sa.Column("client_id", sa.String(255), nullable=False),
+    sa.Column("method", sa.String(24), nullable=False, comment="how the hub proves itself at the token endpoint"),
+    sa.Column("secret_file", sa.String(512), comment="where the client secret is; never the secret itself"),
+    sa.Column("name_zh", sa.String(64), nullable=False),
+    sa.Column("name_en", sa.String(64), nullable=False),
+    sa.Column("scope", sa.String(255), nullable=False),
+    sa.Column("claims", Json, nullable=False, comment="which claim says what"),
+    sa.Column("levels", Json, nullable=False, comment="acr -> level; empty: every sign-in has `level`"),
+    sa.Column("level", sa.String(16), nullable=False, comment="the most that this provider may assure"),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("disabled_at", Instant),
+)
+
+identities = sa.Table(
+    "identities",
+    metadata,
+    # Which person or officer an account of a provider is, as first seen: an account never changes hands silently.
+    sa.Column("provider", sa.String(32), sa.ForeignKey("identity_providers.code"), primary_key=True),
+    sa.Column("account", sa.LargeBinary, primary_key=True, comment="HMAC of `sub`"),
+    sa.Column("subject_id", sa.Uuid, index=True),
+    sa.Column("officer_id", sa.Uuid, sa.ForeignKey("officers.id")),
+    sa.Column("since", Instant, nullable=False),
+    sa.UniqueConstraint("provider", "officer_id"),
+)
+
+login_attempts = sa.Table(
+    "login_attempts",
+    metadata,
+    # A browser that was sent to a provider and is not back yet. Nonce and PKCE verifier are derived, not stored.
+    sa.Column("state_hash", sa.LargeBinary, primary_key=True),
+    sa.Column("provider", sa.String(32), nullable=False),
+    sa.Column("browser", sa.LargeBinary, nullable=False, comment="hash of the browser's own token"),
+    sa.Column("following", sa.String(400), nullable=False),
+    sa.Column("session_hash", sa.LargeBinary, comment="the session that proves itself anew; null for a sign-in"),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False, index=True),
+    sa.Column("used_at", Instant),
+)
+
 sessions = sa.Table(
     "sessions",
     metadata,
     sa.Column("token_hash", sa.LargeBinary, primary_key=True),
+    sa.Column("public_id", sa.String(43), nullable=False, unique=True, comment="names it on the list of devices"),
     sa.Column("kind", sa.String(16), nullable=False, comment="citizen or officer"),
-    sa.Column("subject_id", sa.Uuid),
-    sa.Column("officer_id", sa.Uuid),
-    sa.Column("assurance", sa.String(16), nullable=False),
+    sa.Column("subject_id", sa.Uuid, index=True),
+    sa.Column("officer_id", sa.Uuid, index=True),
+    sa.Column("assurance", sa.String(16), nullable=False, comment="a level"),
+    sa.Column("provider", sa.String(32), comment="who signed them in; null: a one-time link"),
+    sa.Column("account", sa.LargeBinary, comment="HMAC of the provider's `sub`"),
+    sa.Column("provider_session", sa.LargeBinary, comment="HMAC of the provider's `sid`"),
+    sa.Column("acr", sa.String(255)),
+    sa.Column("amr", Json),
+    sa.Column("proved_at", Instant, nullable=False, comment="when the person last proved who they are"),
+    sa.Column("device", sa.String(48), nullable=False, comment="coarse: browser and system"),
     sa.Column("csrf", sa.String(43), nullable=False),
     sa.Column("created_at", Instant, nullable=False),
+    sa.Column("seen_at", Instant, nullable=False),
     sa.Column("expires_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
+    sa.Index("ix_sessions_account", "provider", "account"),
+)
+
+interrupted_forms = sa.Table(
+    "interrupted_forms",
+    metadata,
+    # What was sent before the person had to prove themselves anew: sealed, for this session, for a few minutes.
+    sa.Column("ticket", sa.String(43), primary_key=True),
+    sa.Column("session", sa.String(43), nullable=False, comment="public id of the session"),
+    sa.Column("path", sa.String(400), nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False, index=True),
 )
 
 trust_epoch = sa.Table(

@@ -34,6 +34,14 @@ replays = sa.Table(
     sa.Column("expires_at", Instant, nullable=False, index=True),
 )
 
+replay_horizons = sa.Table(
+    "replay_horizons",
+    metadata,
+    # What was forgotten: a thing of this kind that ran out no later than `until` may have been used before.
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("until", Instant, nullable=False),
+)
+
 idempotent_replies = sa.Table(
     "idempotent_replies",
     metadata,

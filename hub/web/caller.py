@@ -8,6 +8,7 @@ import hashlib
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import sqlalchemy as sa
 from starlette.requests import Request
@@ -24,7 +25,7 @@ from hub.registry.clients import client_owner
 from hub.store.base import Instant
 from hub.store.memory import Newest
 from hub.store.model import replays
-from hub.store.replay import use_once
+from hub.store.replay import forgotten, once, use_once
 from hub.store.seal import KEPT_SECONDS
 from hub.store.statement import Statement, dialect_insert
 from hub.store.tx import Tx, View
@@ -34,6 +35,8 @@ from keys.errors import KeyFault
 from keys.public import PublicKey
 
 MAX_TOKEN = 64 * 1024
+REVOKED_KEPT = timedelta(days=1)
+"""How long past its end a token is known as revoked: a hub whose clock was put back must not take it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +196,10 @@ def _revocation() -> sa.Select[tuple[bytes]]:
 
 def _spend(dialect: str) -> sa.Executable:
     """A proof is ours when nobody used it before and its token was not revoked."""
-    values = sa.select(
-        sa.literal("dpop"),
-        sa.bindparam("proof", type_=sa.LargeBinary),
-        sa.bindparam("until", type_=Instant),
-    ).where(~_revocation().exists())
+    until = sa.bindparam("until", type_=Instant)
+    values = sa.select(sa.literal("dpop"), sa.bindparam("proof", type_=sa.LargeBinary), until).where(
+        ~_revocation().exists(), ~forgotten("dpop", until)
+    )
     made = dialect_insert(dialect)(replays).from_select(["kind", "key", "expires_at"], values)
     done: sa.Executable = made.on_conflict_do_nothing().returning(replays.c.key)
     return done
@@ -254,8 +256,7 @@ async def would_enter(view: View, caller: Caller) -> bool:
 
 async def spend_proof(tx: Tx, proof: Proof) -> None:
     """Use a DPoP proof up, in this transaction: Unauthenticated `dpop.replayed` when it came before."""
-    row = {"kind": "dpop", "key": _proof_key(proof), "expires_at": from_seconds(proof.expires)}
-    if not await tx.insert_new(replays, row):
+    if not await once(tx, kind="dpop", key=_proof_key(proof), expires_at=from_seconds(proof.expires)):
         raise _replayed()
 
 
@@ -281,7 +282,7 @@ def revoked_token() -> Unauthenticated:
 
 async def revoke(tx: Tx, token: AccessToken) -> None:
     """Let a token end before its time (RFC 7009)."""
-    await use_once(tx, kind="revoked", key=token.jti, expires_at=from_seconds(token.exp + 60))
+    await use_once(tx, kind="revoked", key=token.jti, expires_at=from_seconds(token.exp) + REVOKED_KEPT)
 
 
 async def is_revoked(tx: Tx, jti: str) -> bool:

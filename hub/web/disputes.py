@@ -40,7 +40,7 @@ async def disputes_page(visit: Annotated[Visit, Depends(handling)]) -> Response:
 @router.post("/disputes")
 async def settle(visit: Annotated[Visit, Depends(handling)]) -> Response:
     """Settle one: the guardian may decide again, or what they gave has ended."""
-    form = await posted(visit)
+    form = await posted(visit, fresh=True)
     decision = text(form, "decision")
     if decision not in ("uphold", "stop"):
         raise Malformed("form.field_invalid", "没有选择处理结果。", "No outcome was chosen.")

@@ -45,7 +45,7 @@ async def entrust_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
 @router.post("/entrust")
 async def offer(visit: Annotated[Visit, Depends(citizen)]) -> Response:
     """Make an offer; the code is on this page only. A company is named by its number in the person's own list."""
-    form = await posted(visit)
+    form = await posted(visit, fresh=True)
     try:
         items = _items(visit, form)
         ends = _last_day(text(form, "until"))

@@ -49,7 +49,8 @@ async def release(visit: Annotated[Visit, Depends(clerk)]) -> Response:
 @router.post("/cases/{public_id}")
 async def ask(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> Response:
     """Ask to look at a case's applicant. A limit that is met is recorded for the citizen and the auditors."""
-    await posted(visit)
+    await posted(visit, fresh=True)
+    _require_own_provider(visit)
     async with visit.hub.view(visit.actor) as view:
         case = await readable(view, public_id)
     rule = rule_for(load_rules(), department=visit.actor.department or "", item_code=case.item_code)
@@ -78,7 +79,8 @@ async def look_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> 
 @router.post("/{public_id}")
 async def decide(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> Response:
     """The second officer agrees or refuses."""
-    form = await posted(visit)
+    form = await posted(visit, fresh=True)
+    _require_own_provider(visit)
     decision = text(form, "decision")
     if decision not in ("agree", "refuse"):
         raise Malformed("form.field_invalid", "没有选择同意或不同意。", "Neither agree nor refuse was chosen.")
@@ -90,7 +92,8 @@ async def decide(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> Res
 @router.post("/{public_id}/look")
 async def look(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> Response:
     """Look, once; the answer is on this page only."""
-    await posted(visit)
+    await posted(visit, fresh=True)
+    _require_own_provider(visit)
     hub = visit.hub
     async with hub.tx(visit.actor) as tx:
         verdicts = await look_by_office(
@@ -98,6 +101,19 @@ async def look(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> Respo
             issuer=hub.settings.public_url,
         )  # fmt: skip
     return await _page(visit, public_id, verdicts)
+
+
+def _require_own_provider(visit: Visit) -> None:
+    """Office power is for officers whom their own department's identity provider signed in (DESIGN section 3, rule 9);
+    one who came by a one-time link is nobody's word but an administrator's."""
+    if visit.session is None or visit.session.provider is None:
+        raise Forbidden(
+            "office.provider",
+            "依职能查验须从本单位的统一身份认证登录。",
+            "Office power needs a sign-in through your own department's identity provider.",
+            next_zh="请退出后从本单位的登录系统进入；单位尚未接入的，请联系平台管理员。",
+            next_en="Sign out and enter through your office's provider; if it has none, ask an administrator.",
+        )
 
 
 async def _page(visit: Visit, public_id: str, verdicts: list[Verdict] | None) -> Response:

@@ -52,7 +52,7 @@ async def upload(visit: Annotated[Visit, Depends(issuing)]) -> Response:
 @router.post("/orders/{public_id}")
 async def decide(public_id: str, visit: Annotated[Visit, Depends(issuing)]) -> Response:
     """The second officer confirms or refuses a file."""
-    form = await posted(visit)
+    form = await posted(visit, fresh=True)
     decision = text(form, "decision")
     if decision not in ("confirm", "refuse"):
         raise Malformed("form.field_invalid", "没有选择复核通过或退回。", "Neither confirm nor refuse was chosen.")

@@ -27,7 +27,7 @@ async def passkeys_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
 @router.post("")
 async def bind(visit: Annotated[Visit, Depends(citizen)]) -> Response:
     """Bind what the browser made."""
-    form = await posted(visit)
+    form = await posted(visit, fresh=True)
     async with visit.hub.tx(visit.actor) as tx:
         await passkeys.bind(
             tx,
@@ -42,7 +42,7 @@ async def bind(visit: Annotated[Visit, Depends(citizen)]) -> Response:
 @router.post("/{public_id}/remove")
 async def remove(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> Response:
     """Remove one; what it signed before stays valid."""
-    await posted(visit)
+    await posted(visit, fresh=True)
     async with visit.hub.tx(visit.actor) as tx:
         await passkeys.remove(tx, public_id=public_id)
     return RedirectResponse("/passkeys?done=removed", status_code=303)

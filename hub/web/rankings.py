@@ -96,7 +96,7 @@ async def announce_page(visit: Annotated[Visit, Depends(decider)]) -> Response:
 @router.post("/desk/rankings/{public_id}/close")
 async def close_page(public_id: str, visit: Annotated[Visit, Depends(decider)]) -> Response:
     """Close the list."""
-    await posted(visit)
+    await posted(visit, fresh=True)
     async with visit.hub.tx(visit.actor) as tx:
         await draw.close(tx, await notice.ranking(tx, public_id))
     return RedirectResponse(f"/rankings/{public_id}", status_code=303)
@@ -105,7 +105,7 @@ async def close_page(public_id: str, visit: Annotated[Visit, Depends(decider)]) 
 @router.post("/desk/rankings/{public_id}/draw")
 async def draw_page(public_id: str, visit: Annotated[Visit, Depends(decider)]) -> Response:
     """Draw, or draw again after a correction."""
-    form = await posted(visit)
+    form = await posted(visit, fresh=True)
     reason = text(form, "reason", limit=120)
     async with visit.hub.tx(visit.actor) as tx:
         found = await notice.ranking(tx, public_id)

@@ -1,19 +1,28 @@
-"""Throws away what has no more use: proofs that could not be replayed any longer, kept answers whose time is over."""
+"""Throws away what has no more use: what could not be replayed any longer, answers, tries and sessions whose time is
+over."""
 
 import asyncio
 
 import structlog
 
 from hub.actor import SYSTEM
-from hub.consent import guard, passkeys, usecode
+from hub.consent import guard, passkeys, redirect, usecode
 from hub.errors import HubError
 from hub.notices import contacts
+from hub.registry import attempts, sessions
 from hub.store import replay
 from hub.verification import pull
 from hub.web import idempotency
 from hub.web.deps import Hub
+from hub.web.pages import again
 
 EVERY_SECONDS = 15.0
+
+FORGET = (
+    replay.forget_expired, idempotency.forget_expired, passkeys.forget_expired, redirect.forget_old,
+    attempts.forget_expired, sessions.forget_ended, again.forget_expired, guard.forget_ended, usecode.forget_old,
+    pull.forget_old, contacts.forget_codes,
+)  # fmt: skip
 
 log = structlog.get_logger()
 
@@ -21,10 +30,7 @@ log = structlog.get_logger()
 async def tidy(hub: Hub) -> int:
     """Delete expired rows once; returns how many. Safe beside any number of others who do the same."""
     async with hub.tx(SYSTEM) as tx:
-        gone = await replay.forget_expired(tx) + await idempotency.forget_expired(tx)
-        gone += await guard.forget_ended(tx) + await usecode.forget_old(tx)
-        gone += await passkeys.forget_expired(tx) + await pull.forget_old(tx)
-        return gone + await contacts.forget_codes(tx)
+        return sum([await one(tx) for one in FORGET])
 
 
 async def keep_tidy(hub: Hub, stop: asyncio.Event, *, every: float = EVERY_SECONDS) -> None:

@@ -67,7 +67,7 @@ async def test_no_violation(
 
 async def walk(judge: Judge, family: Family) -> None:
     page = judge.page
-    for path in ("/", "/login", "/help", "/verify", "/nowhere"):
+    for path in ("/", "/login", "/login/demo", "/help", "/verify", "/nowhere"):
         await judge.see(path, path)
     await enter(page, family, "clerk")
     await page.fill("#applicant", "123")
@@ -79,7 +79,7 @@ async def walk(judge: Judge, family: Family) -> None:
     case = page.url
     await page.click("button:has-text('请申请人同意')")
     await enter(page, family, "parent")
-    for path in ("/wallet", "/requests", "/accesses", f"/wallet/{family.degree}"):
+    for path in ("/wallet", "/requests", "/accesses", f"/wallet/{family.degree}", "/devices"):
         await judge.see(path, path)
     await page.goto(f"{BASE}/requests")
     await page.click("a:has-text('看看要什么')")

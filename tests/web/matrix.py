@@ -28,6 +28,9 @@ DOORS: dict[str, frozenset[str]] = {
     "complaints": frozenset({"complaints", "complaints of edu"}),
 }
 
+PEOPLE = frozenset().union(*[DOORS[d] for d in DOORS if d not in ("public", "client", "department", "consent")])
+DOORS["signed in"] = PEOPLE  # citizens and officers alike
+
 CALLERS = ("nobody", *sorted(frozenset().union(*DOORS.values())))
 
 OWNERS: dict[str, frozenset[str]] = {
@@ -49,6 +52,8 @@ OWNERS: dict[str, frozenset[str]] = {
     "key": frozenset({"edu"}),
     "ranking": frozenset({"decider"}),
     "passkey": frozenset({"wang"}),
+    "session": frozenset({"wang"}),
+    "interrupted": frozenset({"wang"}),  # what was sent before they had to prove themselves anew
     "item": frozenset({"wang", "li"}),
     "look": frozenset({"clerk", "decider"}),
     "use_code": frozenset({"wang"}),
@@ -160,7 +165,25 @@ ROWS: dict[str, Row] = {
     "GET /readyz": Row("public"),
     "GET /": Row("public"),
     "GET /login": Row("public"),
-    "POST /login": Row("public"),
+    "GET /login/keys.json": Row("public"),
+    "GET /login/{code}": Row("public"),
+    "GET /login/{code}/back": Row("public"),
+    "POST /login/{code}/logout": Row("public"),
+    "GET /login/{code}/leave": Row("public"),
+    "GET /demo-login/.well-known/openid-configuration": Row("public"),
+    "GET /demo-login/keys.json": Row("public"),
+    "GET /demo-login/authorize": Row("public"),
+    "POST /demo-login/authorize": Row("public"),
+    "POST /demo-login/token": Row("public"),
+    "GET /demo-login/leave": Row("public"),
+    # whoever is signed in
+    "GET /devices": Row("signed in"),
+    "POST /devices/{public_id}/end": Row("signed in", "session"),
+    "POST /devices/end": Row("signed in"),
+    "GET /again/{ticket}": Row("signed in", "interrupted", alike=False),  # whoever is fresh is led on
+    "GET /again/{ticket}/provider": Row("signed in", "interrupted", alike=False),  # off to the provider
+    "POST /again/{ticket}/passkey": Row("signed in", "interrupted", alike=False),  # without a signature it is nobody's
+    "GET /again/{ticket}/go": Row("signed in", "interrupted", alike=False),
     "GET /enter/{token}": Row("public"),
     "POST /enter/{token}": Row("public"),
     "POST /logout": Row("public"),

@@ -38,9 +38,11 @@ from hub.notices.egress import Egress
 from hub.notices.model import Channel
 from hub.oversight.objections import complain_of_access
 from hub.oversight.ratings import rate
-from hub.registry import officers
+from hub.registry import officers, sessions
 from hub.registry.roster import OfficerRow
 from hub.verification.model import Ask, pulls
+from hub.web.pages import again
+from hub.web.pages.mount import DOORS as PAGES
 
 OFFICERS = {
     "clerk": ("dg-edu", "clerk"),
@@ -181,7 +183,13 @@ async def city(sqlite_database: str, clock: FixedClock, tmp_path: Path) -> City:
         endpoint = await endpoints.add(
             tx, department="dg-edu", url="https://a.example/y", events=["grant.withdrawn"], egress=Egress()
         )
+    async with world.tx(await world.citizen(wang)) as tx:
+        other = await sessions.open_session(tx, assurance="substantial", subject_id=tx.actor.subject_id)
+        here = next(one for one in await sessions.devices(tx) if one.public_id != other.session.public_id)
+        ticket = await again.interrupt(tx, session=here.public_id, path="/entrust", texts={"until": ["x"]})
     things = {
+        "session": other.session.public_id,
+        "interrupted": ticket,
         "use_code": shown.public_id,
         "type": "degree",
         "pull": pull["public_id"],
@@ -247,6 +255,33 @@ def test_whatever_stands_in_an_address_has_an_owner():
         assert not row.thing or OWNERS[row.thing] & DOORS[row.door], f"{name}: nobody could open it"
 
 
+PROGRAMS = {"POST /login/{code}/logout", "POST /demo-login/token"}  # no cookie counts there, so none can be misused
+
+
+async def test_no_form_of_any_page_is_taken_without_the_token_of_its_session(city: City):
+    """Every page that is posted to, by somebody whom it lets in: without the form token, and from another site."""
+    posts = {f"POST {route.path}" for door in PAGES for route in door.router.routes if "POST" in route.methods}
+    taken = []
+    for name in sorted(posts - PROGRAMS):
+        row = ROWS[name]
+        who = sorted(DOORS[row.door] & OWNERS.get(row.thing, frozenset(CALLERS)))[0] if row.door != "public" else "wang"
+        browser = city.browsers[who]
+        path = re.sub(r"\{[^}]*\}", city.things.get(row.thing, "x"), name.removeprefix("POST "))
+        token = await city.csrf(browser)
+        for csrf, headers, code in (
+            ({}, {"origin": AUDIENCE}, "form.token_wrong"),
+            ({"csrf": token[:-1] + ("A" if token[-1] != "A" else "B")}, {"origin": AUDIENCE}, "form.token_wrong"),
+            ({"csrf": token}, {"origin": "https://evil.example"}, "form.cross_site"),
+            ({"csrf": token}, {"sec-fetch-site": "cross-site"}, "form.cross_site"),
+        ):
+            data = {**(row.send.get("form") or {}), **csrf}
+            answer = await browser.client.post(path, data=data or {"x": ""}, headers=headers, follow_redirects=False)
+            if told(answer) != (403, code):
+                taken.append((name, who, code, told(answer)))
+    assert taken == []
+    assert len(posts) > 40
+
+
 async def test_everybody_else_is_turned_away_at_every_door(city: City):
     open_to_others = []
     for name, row in ROWS.items():
@@ -277,7 +312,7 @@ async def test_whoever_may_comes_in(city: City):
     """The control: without it, a hub that refuses everybody would pass the tests above."""
     refused = []
     last = ("DELETE", "POST /grants", "POST /v1/keys/", "POST /cases/{public_id}/withdraw")
-    names = sorted(ROWS, key=lambda name: name.startswith(last))
+    names = sorted(ROWS, key=lambda name: (name == "POST /devices/end", name.startswith(last)))
     for name in names:
         row = ROWS[name]
         for who in sorted(DOORS[row.door] & OWNERS.get(row.thing, frozenset(CALLERS))):

@@ -5,6 +5,7 @@ from starlette.responses import RedirectResponse, Response
 
 from hub.errors import HubError
 from hub.web.metrics import refused
+from hub.web.pages.again import ProveAgain
 from hub.web.pages.render import render
 from hub.web.pages.visit import Visit, bare_visit
 
@@ -60,6 +61,8 @@ def wants_page(request: Request) -> bool:
 def error_page(request: Request, error: HubError, *, status: int, request_id: str) -> Response:
     """The page that tells `error` to a person; whoever is not signed in is led to the login instead."""
     refused(error.code)
+    if isinstance(error, ProveAgain):
+        return RedirectResponse(error.where, status_code=303)
     if error.code == "session.none" and request.method == "GET":
         return RedirectResponse(f"/login?next={request.url.path}", status_code=303)
     visit: Visit = getattr(request.state, "visit", None) or bare_visit(request)

@@ -17,6 +17,7 @@ from hub.ids import public_token
 from hub.web import (
     accesses,
     admin,
+    again,
     apply,
     appointments,
     archives,
@@ -24,8 +25,10 @@ from hub.web import (
     board,
     casework,
     counter,
+    demoprovider,
     desk,
     developers,
+    devices,
     disputes,
     entrust,
     forms,
@@ -41,13 +44,13 @@ from hub.web import (
     ratings,
     requests,
     rules,
+    signin,
     usecode,
     verify,
     wallet,
 )
 from hub.web.answer import whereabouts
 from hub.web.deps import Hub
-from hub.web.login import provider_of
 from hub.web.pages.errors import error_page, wants_page
 from hub.web.pages.render import STATIC
 from hub.web.problems import STATUS
@@ -58,8 +61,9 @@ Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 Message = MutableMapping[str, Any]
 
 DOORS = (
-    login, wallet, apply, items, requests, inbox, usecode, passkeys, entrust, accesses, disputes, verify, counter, desk,
-    rankings, office, rules, officer, auditor, admin, developers, mycase, casework, objections, forms,
+    login, signin, again, devices, demoprovider, wallet, apply, items, requests, inbox, usecode, passkeys, entrust,
+    accesses, disputes, verify, counter, desk, rankings, office, rules, officer, auditor, admin, developers, mycase,
+    casework, objections, forms,
     appointments, board, ratings, archives,
 )  # fmt: skip
 
@@ -76,11 +80,11 @@ LOCKED = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-acti
 
 
 def mount(app: FastAPI, hub: Hub) -> None:
-    """Add all pages to `app`. In production no demo identity provider is made, so none can be reached."""
-    provider_of(hub)
+    """Add all pages to `app`. A production hub has no demo identity provider, so none can be reached."""
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for door in DOORS:
-        app.include_router(door.router)
+        if door is not demoprovider or not hub.production:
+            app.include_router(door.router)
     app.add_middleware(SecureHeaders, https=urlsplit(hub.settings.public_url).scheme == "https")
     for kind in (HubError, HTTPException, Exception):
         app.add_exception_handler(kind, _page_or(app.exception_handlers.get(kind)))

@@ -29,6 +29,8 @@ from hub.registry import departments, sessions, subjects
 from hub.registry.model import ROLE_LABELS, Role, may
 from hub.store.tx import View
 from hub.web.deps import Hub, hub_of
+from hub.web.pages.again import ProveAgain, interrupt
+from hub.web.pages.cookies import cookie_name, put_cookie
 
 Language = Literal["zh-CN", "en"]
 
@@ -147,26 +149,18 @@ class Visit:
             put_cookie(response, self.hub, name, value, max_age=YEAR)
 
 
-def cookie_name(hub: Hub, name: str) -> str:
-    """`__Host-` binds a cookie to this very host and to https; without https browsers refuse that prefix."""
-    return f"__Host-yimen-{name}" if _https(hub) else f"yimen-{name}"
-
-
-def put_cookie(response: Response, hub: Hub, name: str, value: str, *, max_age: int | None) -> None:
-    """Set one of our cookies: whole host, HttpOnly, SameSite=Lax, Secure under https."""
-    response.set_cookie(
-        cookie_name(hub, name), value, max_age=max_age, path="/", secure=_https(hub), httponly=True, samesite="lax"
-    )
-
-
-def drop_cookie(response: Response, hub: Hub, name: str) -> None:
-    """Take one of our cookies away."""
-    response.delete_cookie(cookie_name(hub, name), path="/", secure=_https(hub), httponly=True, samesite="lax")
-
-
 async def visit_of(request: Request) -> Visit:
     """The visit of this request, with its session if a living one came along."""
-    _check_address(request)
+    return await _visit(request, longest=400)
+
+
+async def visit_back(request: Request) -> Visit:
+    """The same where an identity provider sends a browser back: its codes may be long."""
+    return await _visit(request, longest=4096)
+
+
+async def _visit(request: Request, *, longest: int) -> Visit:
+    _check_address(request, longest)
     visit = bare_visit(request)
     hub = visit.hub
     token = request.cookies.get(cookie_name(hub, "session"))
@@ -187,11 +181,11 @@ async def visit_of(request: Request) -> Visit:
     return visit
 
 
-def _check_address(request: Request) -> None:
+def _check_address(request: Request, longest: int) -> None:
     """Ids in our addresses are random tokens and numbers: anything else is nobody's, and reaches no database."""
     if not all(_TOKEN.fullmatch(str(value)) for value in request.path_params.values()):
         raise NotFound("page.unknown", "没有这个页面。", "There is no such page.")
-    if not all(value.isprintable() and len(value) <= 400 for value in request.query_params.values()):
+    if not all(value.isprintable() and len(value) <= longest for value in request.query_params.values()):
         raise Malformed("page.query", "网址里有看不懂的内容。", "The address contains something unreadable.")
 
 
@@ -227,6 +221,14 @@ async def citizen(request: Request) -> Visit:
     return visit
 
 
+async def anybody(request: Request) -> Visit:
+    """The visit of whoever is signed in, citizen or officer."""
+    visit = await visit_of(request)
+    if visit.session is None:
+        raise _sign_in()
+    return visit
+
+
 def officer(*acts: str) -> Callable[[Request], Awaitable[Visit]]:
     """A dependency that gives the visit of a signed-in officer who may do one of `acts`."""
 
@@ -245,8 +247,12 @@ def _may_any(actor: Actor, acts: tuple[str, ...]) -> bool:
     return any(may(actor.roles, act) for act in acts)
 
 
-async def posted(visit: Visit, *, max_bytes: int = FORM_BYTES) -> "Form":
-    """The form that was posted, after the three steps named above; raises before anything is done."""
+async def posted(visit: Visit, *, max_bytes: int = FORM_BYTES, fresh: bool = False) -> "Form":
+    """The form that was posted, after the three steps named above; raises before anything is done.
+
+    With `fresh` the act is a dangerous one: whoever last proved who they are over ten minutes ago is asked to do so
+    first (ProveAgain), and the form is kept meanwhile.
+    """
     request = visit.request
     _check_origin(visit)  # 1
     length = request.headers.get("content-length", "")
@@ -265,6 +271,10 @@ async def posted(visit: Visit, *, max_bytes: int = FORM_BYTES) -> "Form":
     sent = form.texts.get("csrf", [""])[0]
     if not hmac.compare_digest(sent.encode(), visit.csrf.encode()):  # 3
         raise _forged("form.token_wrong")
+    if fresh and visit.session is not None and not visit.session.fresh(visit.hub.clock()):
+        async with visit.hub.tx(visit.actor) as tx:
+            ticket = await interrupt(tx, session=visit.session.public_id, path=visit.path, texts=form.texts)
+        raise ProveAgain(f"/again/{ticket}")
     return form
 
 
@@ -323,10 +333,6 @@ def _check_origin(visit: Visit) -> None:
     ours = {urlsplit(visit.hub.settings.public_url).netloc, headers.get("host", "")}
     if origin is not None and origin.partition("://")[2] not in ours:
         raise _forged("form.cross_site")
-
-
-def _https(hub: Hub) -> bool:
-    return str(hub.settings.public_url).startswith("https:")
 
 
 def _language(request: Request, hub: Hub, cookies: dict[str, str]) -> Language:

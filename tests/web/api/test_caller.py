@@ -3,12 +3,15 @@
 import asyncio
 from datetime import timedelta
 
+import sqlalchemy as sa
 from registry.makers import AUDIENCE
 
 from hub.clock import seconds
 from hub.formats import dpop
 from hub.formats.authorization import make_access_token
 from hub.registry import departments, keys
+from hub.store.model import replays
+from hub.web.tidy import tidy
 from keys.signer import generate
 
 PATH = "/v1/status-lists/mine"
@@ -45,6 +48,31 @@ async def test_a_proof_stays_spent_for_as_long_as_it_could_be_accepted(world, ed
     assert (await get(world, headers)).json()["code"] == "dpop.replayed"
     world.clock.advance(seconds=3)
     assert (await get(world, headers)).json()["code"] == "dpop.time"
+
+
+async def test_a_clock_that_ran_ahead_and_was_put_right_makes_nothing_usable_twice(world, edu):
+    """It ran an hour ahead, what seemed old was tidied away, and it was put back: what was used stays used."""
+    token, assertion = await world.own_token(edu), world.assertion(edu)
+    headers = bearing(token, world.proof(edu, "GET", PATH, token))
+    asking = {"client_assertion": assertion, "token": token}
+    assert (await get(world, headers)).status_code == 200
+    assert (await world.form(edu, "/oauth/introspect", **asking)).status_code == 200
+    revoked = await world.own_token(edu)
+    assert (await world.form(edu, "/oauth/revoke", token=revoked)).status_code == 200
+    now = world.clock.moment
+    world.clock.advance(hours=1)
+    for _ in range(3):
+        await tidy(world.hub)
+    async with world.view() as view:
+        assert {row.kind for row in await view.all(sa.select(replays.c.kind))} == {"revoked"}
+    world.clock.moment = now
+    assert (await get(world, headers)).json()["code"] == "dpop.replayed"
+    assert (await world.form(edu, "/oauth/introspect", **asking)).json()["error"] == "invalid_client"
+    late = bearing(revoked, world.proof(edu, "GET", PATH, revoked))
+    assert (await get(world, late)).json()["code"] == "token.revoked"
+    world.clock.advance(seconds=1)
+    fresh = bearing(token, world.proof(edu, "GET", PATH, token))
+    assert (await get(world, fresh)).status_code == 200, "what is made now is good at once"
 
 
 WRONG = [

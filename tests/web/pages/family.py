@@ -27,7 +27,7 @@ from hub.registry.model import departments
 from hub.registry.roster import OfficerRow
 from hub.store.blobs import FileBlobs
 from hub.web.deps import Hub
-from hub.web.pages.visit import cookie_name
+from hub.web.pages.cookies import cookie_name
 from keys.files import Keyring
 
 ORIGIN = "hub.example/ledger"
@@ -100,7 +100,10 @@ class Browser:
 
     async def sign_in(self, *, subject: UUID | None = None, officer: UUID | None = None) -> None:
         async with self.hub.tx(SYSTEM) as tx:
-            opened = await sessions.open_session(tx, assurance="demo", subject_id=subject, officer_id=officer)
+            opened = await sessions.open_session(
+                tx, assurance="substantial", subject_id=subject, officer_id=officer,
+                through=sessions.Through(provider="demo", device="Chrome · Linux"),
+            )  # fmt: skip
         self.client.cookies.set(cookie_name(self.hub, "session"), opened.token, domain="hub.example", path="/")
 
 

@@ -9,7 +9,7 @@ from hub.actor import Actor, ActorKind
 from hub.certificates import workorders
 from hub.certificates.model import certificates, work_orders
 from hub.errors import Conflict, Forbidden, NotFound
-from hub.web.pages.visit import cookie_name
+from hub.web.pages.cookies import cookie_name
 
 SHEET = "姓名,证件号码,学校\n甲,1,一小\n乙,2,二小\n"
 

@@ -13,7 +13,7 @@ from hub.actor import SYSTEM
 from hub.main import app as make_app
 from hub.registry import ceremony
 from hub.registry.model import sessions
-from hub.web.login import DemoProvider
+from hub.web.demodirectory import demo_provider
 from hub.web.pages.render import environment
 
 
@@ -104,11 +104,11 @@ async def test_language_and_large_text_are_remembered(family: Family) -> None:
 
 async def test_session_cookie_is_bound_to_the_host_and_hidden_from_scripts(family: Family) -> None:
     browser = family.browser()
-    page = await browser.get("/login")
+    page = await browser.get("/login/demo")
     choice = page.root.xpath("//input[@name='who' and starts-with(@value, 'officer:')]/@value")[0]
-    browser.client.follow_redirects = False
-    answer = (await browser.send(page, "/login", {"who": choice})).answer
-    assert answer.status_code == 303
+    arrived = (await browser.send(page, str(page.url.raw_path, "ascii"), {"who": choice})).answer
+    answer = arrived.history[-1]
+    assert (answer.status_code, answer.url.path) == (303, "/login/demo/back")
     cookie = next(c for c in answer.headers.get_list("set-cookie") if "-session=" in c)
     assert cookie.startswith("__Host-yimen-session=")
     for attribute in ("HttpOnly", "Secure", "SameSite=lax", "Path=/"):
@@ -129,14 +129,15 @@ async def test_session_cookie_is_bound_to_the_host_and_hidden_from_scripts(famil
 )
 async def test_forged_posts_do_nothing(family: Family, headers: dict[str, str], token: str) -> None:
     browser = family.browser()
-    page = await browser.get("/login")
-    form = page.form("/login")
+    page = await browser.get("/login/demo")
+    address = str(page.url.raw_path, "ascii")
+    form = page.form(address)
     data = {"who": form.xpath(".//*[@name='who']/@value | .//option/@value")[0]}
     if token != "missing":
         right = form.xpath(".//input[@name='csrf']/@value")[0]
         data["csrf"] = right if token == "right" else right[:-1] + ("A" if right[-1] != "A" else "B")
     before = await count(family.hub, sessions)
-    answer = Page(await browser.client.post("/login", data=data, headers=headers))
+    answer = Page(await browser.client.post(address, data=data, headers=headers))
     assert answer.status == 403
     assert "没有办理" in answer.text
     assert await count(family.hub, sessions) == before
@@ -145,12 +146,10 @@ async def test_forged_posts_do_nothing(family: Family, headers: dict[str, str], 
 async def test_login_leads_only_to_our_own_pages(family: Family) -> None:
     for target in ("https://evil.example/", "//evil.example", "/\\evil.example", "//[", "javascript:alert(1)"):
         browser = family.browser()
-        page = await browser.get("/login")
-        browser.client.follow_redirects = False
+        page = Page(await browser.client.get("/login/demo", params={"next": target}))
         choice = page.root.xpath("//input[@name='who']/@value")[0]
-        answer = await browser.send(page, "/login", {"who": choice, "next": target})
-        assert answer.status == 303
-        assert answer.headers["location"] == "/"
+        answer = await browser.send(page, str(page.url.raw_path, "ascii"), {"who": choice})
+        assert answer.answer.history[-1].headers["location"] == "/"
 
 
 async def test_signing_out_ends_the_session_on_the_server(family: Family) -> None:
@@ -167,14 +166,14 @@ async def test_signing_out_ends_the_session_on_the_server(family: Family) -> Non
 async def test_demo_login_refuses_to_exist_in_production(world: World, tmp_path: Path) -> None:
     hub = make_hub(world, tmp_path, production=True)
     with pytest.raises(RuntimeError, match="production"):
-        DemoProvider(hub)
+        demo_provider(hub)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(make_app(hub)), base_url=AUDIENCE) as client:
         page = Page(await client.get("/login", headers={"accept": "text/html"}))
-        assert not page.root.xpath("//form[@action='/login']")
+        assert not page.root.xpath("//a[starts-with(@href, '/login/')]")
+        assert "尚未接入" in page.text
         assert not page.root.xpath("//*[@id='sandbox']")
-        data = {"who": "person:x", "csrf": client.cookies["__Host-yimen-form"]}
-        answer = await client.post("/login", data=data, headers={"accept": "text/html"})
-        assert answer.status_code == 403
+        for path in ("/demo-login/authorize", "/demo-login/.well-known/openid-configuration", "/login/demo"):
+            assert (await client.get(path)).status_code == 404
 
 
 async def test_one_time_link_is_spent_by_the_button_and_not_by_looking(family: Family) -> None:
@@ -223,7 +222,7 @@ async def test_people_of_the_story_are_offered_by_key(family: Family) -> None:
     browser = family.browser()
     page = await browser.get("/login?as=p7&next=/accesses")
     assert family.parent.id_no not in page.root.text_content()
-    assert (await browser.send(page, "/login")).url.path == "/accesses"
-    every = await browser.get("/login")
+    assert (await browser.send(page, str(page.url.raw_path, "ascii"))).url.path == "/accesses"
+    every = await browser.get("/login/demo")
     assert len(every.root.xpath("//option")) == 5
     assert not every.root.xpath("//*[starts-with(@value, 'person:')]"), "nobody but the story's people"

@@ -49,7 +49,7 @@ async def phone(world: World, tmp_path: Path, chromium: str) -> AsyncIterator[Ph
         await asyncio.sleep(0.01)
     subject = await world.subject(family.parent)
     async with family.hub.tx(SYSTEM) as tx:
-        opened = await sessions.open_session(tx, assurance="demo", subject_id=subject)
+        opened = await sessions.open_session(tx, assurance="substantial", subject_id=subject)
     async with async_playwright() as playwright:
         args = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         browser = await playwright.chromium.launch(executable_path=chromium, args=args)
