@@ -30,7 +30,10 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class CertificateType:
-    """What a department may sign under one `vct`. `max_age_days` is given for living types only."""
+    """What a department may sign under one `vct`. `max_age_days` is given for living types only.
+
+    `names` are what people call a claim, `values` what they call its coded values, Chinese first.
+    """
 
     code: str
     version: int
@@ -42,6 +45,8 @@ class CertificateType:
     properties: frozenset[str]
     masks: Mapping[tuple[str | None, ...], str]
     validator: Draft202012Validator
+    names: Mapping[tuple[str | None, ...], str] = field(default_factory=dict)
+    values: Mapping[tuple[str | None, ...], Mapping[str, str]] = field(default_factory=dict)
     quick: jsonschema_rs.Draft202012Validator | None = field(default=None, repr=False, compare=False)
 
     def check(self, mapped: Mapped) -> tuple[Finding, ...]:
@@ -72,6 +77,10 @@ class CertificateType:
         except Unresolvable:
             found.append(Finding("schema", "claims", detail="$ref"))
         return tuple(dict.fromkeys(found))
+
+    def in_words(self, path: tuple[str | None, ...], value: str) -> str:
+        """A coded value as people call it; anything else as `mask` shows it."""
+        return self.values.get(path, {}).get(value) or self.mask(path, value)
 
     def mask(self, path: tuple[str | None, ...], value: str) -> str:
         """`value` as a preview may show it; what the type does not describe is hidden."""
@@ -127,11 +136,12 @@ def from_document(document: Mapping[str, Any]) -> CertificateType:
             ),
             issuers=tuple(map(_text, document.get("issuers", ()))),
             properties=frozenset(map(_text, schema.get("properties", {}))),
-            masks={
-                tuple(None if step is None else str(step) for step in claim["path"]): _text(
-                    claim.get("mask", "none")
-                )
+            masks={_path(claim): _text(claim.get("mask", "none")) for claim in document.get("claims", ())},
+            names={_path(claim): _named(claim.get("display", ())) for claim in document.get("claims", ())},
+            values={
+                _path(claim): {str(code): _named(said) for code, said in claim["values"].items()}
                 for claim in document.get("claims", ())
+                if claim.get("values")
             },
             validator=validator,
             quick=_quick(schema),
@@ -144,6 +154,15 @@ def from_document(document: Mapping[str, Any]) -> CertificateType:
             next_zh="请联系枢纽管理员。",
             next_en="Tell the hub's administrator.",
         ) from fault
+
+
+def _path(claim: Mapping[str, Any]) -> tuple[str | None, ...]:
+    return tuple(None if step is None else str(step) for step in claim["path"])
+
+
+def _named(display: Any) -> str:
+    """All names, one after the other: the documents write Chinese first."""
+    return " ".join(dict.fromkeys(str(one["name"]) for one in display))
 
 
 def _text(value: Any) -> str:

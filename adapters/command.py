@@ -1,5 +1,6 @@
 """`yimen-agent`: the agent for a shell. Texts are Chinese first, English second; nothing personal is printed."""
 
+import json
 import time
 from dataclasses import asdict
 from importlib.resources import files
@@ -10,6 +11,7 @@ import typer
 from rich.table import Table
 
 from adapters import decisions
+from adapters.agent import Agent
 from adapters.model import Check
 from adapters.shell import (
     AWAY,
@@ -26,6 +28,7 @@ from adapters.shell import (
     say,
     say_json,
 )
+from adapters.sources.faults import TEMPORARY
 from adapters.survey import Survey
 from adapters.sync import SyncReport
 from hub.errors import HubError, TooMany, Unavailable
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["CODE", "PASSPHRASE", "app"]
 
 CODE = "YIMEN_ENROLMENT_CODE"
-_TEMPORARY = frozenset({"source.database", "source.http"})
 app = typer.Typer(
     help="部门代理：读自己的库，签自己的证照，交给枢纽。 A department's agent.\n\n"
     "退出码 exit codes: 0 完成 done · 1 失败 failed · 2 用法 usage · 3 待人决定 somebody decides · 75 稍后再试 later",
@@ -54,22 +56,38 @@ def main() -> None:
 
 
 @app.command()
-def init(config: ConfigPath = CONFIG, dry_run: DryRun = False) -> None:
+def init(config: ConfigPath = CONFIG, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """生成密钥和状态库；没有配置时先写一份样例。 Make keys and state; write a sample configuration if there is none."""
     if not config.exists():
         if not dry_run:
             config.write_text(
                 files("adapters").joinpath("sample.yaml").read_text(encoding="utf-8"), encoding="utf-8"
             )
-        say(f"✓ 已写样例 {config}，改好后再运行 init。 A sample was written: edit it, then init again.")
-        return
-    with opened(config) as agent:
-        if dry_run:
-            say("将生成缺少的密钥。 Missing keys would be made.")
+        if as_json:
+            say_json({"sample": str(config), "dry_run": dry_run})
             return
-        for kid in agent.init():
-            say(f"✓ {kid}")
-        say("私钥只在本机 keys 目录。 Private keys stay in the keys folder of this machine.")
+        zh, en = ("将写", "would be") if dry_run else ("✓ 已写", "was")
+        say(f"{zh}样例 {config}，改好后再运行 init。 A sample {en} written: edit it, then init again.")
+        return
+    with opened(config, as_json=as_json) as agent:
+        if dry_run:
+            _keys([], as_json, "将生成缺少的密钥。 Missing keys would be made.")
+            return
+        _keys(
+            agent.init(),
+            as_json,
+            "私钥只在本机 keys 目录。 Private keys stay in the keys folder of this machine.",
+        )
+
+
+def _keys(kids: list[str], as_json: bool, told: str = "") -> None:
+    if as_json:
+        say_json({"keys": kids})
+        return
+    for kid in kids:
+        say(f"✓ {kid}")
+    if told:
+        say(told)
 
 
 @app.command()
@@ -82,12 +100,17 @@ def schema() -> None:
 def enrol(
     code: Annotated[str, typer.Argument(envvar=CODE, help="登记码 one-time code")] = "",
     config: ConfigPath = CONFIG,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """用一次性登记码向枢纽登记公钥。 Register the public keys with a one-time code."""
-    with opened(config) as agent:
-        said = code or typer.prompt("登记码 Code", hide_input=True)
-        for kid in agent.enrol(said.strip()):
-            say(f"✓ {kid}")
+    with opened(config, as_json=as_json) as agent:
+        if dry_run:
+            said = agent.config.agent
+            _keys([], as_json, f"将向 {said.hub} 登记 {said.department} 的公钥。 Public keys would go there.")
+            return
+        said_code = code or typer.prompt("登记码 Code", hide_input=True)
+        _keys(agent.enrol(said_code.strip()), as_json)
 
 
 @app.command()
@@ -95,13 +118,18 @@ def rotate(
     purpose: Annotated[str, typer.Argument(help="certificate | status | client")],
     config: ConfigPath = CONFIG,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """轮换一种用途的密钥，旧密钥为新密钥担保。 Replace the key of one purpose."""
-    with opened(config) as agent:
+    with opened(config, as_json=as_json) as agent:
         if dry_run:
-            say(f"将更换 {purpose} 密钥，两分钟后启用。 The {purpose} key would be replaced in two minutes.")
+            _keys(
+                [],
+                as_json,
+                f"将更换 {purpose} 密钥，两分钟后启用。 The {purpose} key would be replaced in two minutes.",
+            )
             return
-        say(f"✓ {agent.rotate(purpose)}")
+        _keys([agent.rotate(purpose)], as_json)
 
 
 @app.command()
@@ -149,8 +177,15 @@ def preview(
             say(f"[{row.dataset}] {row.key}", "bold")
             for holder in row.holders:
                 say(f"   {holder['role']}: {holder['name']} {holder['id_no']}")
-            for name, value in row.claims.items():
+            for name, value in row.shown:
                 say(f"   {name}: {value}")
+            for name, day in (
+                ("起 from", row.valid_from),
+                ("止 until", row.valid_until),
+                ("数据日期 as of", row.as_of),
+            ):
+                if day:
+                    say(f"   {name}: {day}")
             for finding in row.findings:
                 say(f"   ✗ {finding.zh} {finding.en} ({finding.code} {finding.where})", "red")
             for note in row.notes:
@@ -190,7 +225,7 @@ def _sync(dataset: str | None, config: Path, dry_run: bool, as_json: bool, *, wh
                 "yellow",
             )
     if report.faults:
-        raise typer.Exit(AWAY if {code for _, code, _ in report.faults} <= _TEMPORARY else 1)
+        raise typer.Exit(AWAY if {code for _, code, _ in report.faults} <= TEMPORARY else 1)
     if held:
         raise typer.Exit(WAITS)
 
@@ -239,14 +274,21 @@ def _report(report: SyncReport) -> None:
 
 
 @app.command()
-def orders(config: ConfigPath = CONFIG, dry_run: DryRun = False) -> None:
+def orders(config: ConfigPath = CONFIG, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """签发工作人员在枢纽递交的文件。 Sign the files that officers handed in at the hub."""
-    with opened(config) as agent:
+    with opened(config, as_json=as_json) as agent:
         if dry_run:
-            for order in agent.desk.client.work_orders():
+            waiting = agent.desk.client.work_orders()
+            if as_json:
+                say_json([{"id": one.id, "type": one.type, "rows": one.rows} for one in waiting])
+            for order in [] if as_json else waiting:
                 say(f"{order.id} {order.type}: {order.rows} 行 rows")
             return
-        for one in agent.work_orders():
+        done = agent.work_orders()
+        if as_json:
+            say_json([asdict(one) for one in done])
+            return
+        for one in done:
             if one.code:
                 say(f"… {one.id} {one.type}: {one.code}", "yellow")
             else:
@@ -258,26 +300,44 @@ def serve(
     every: Annotated[int, typer.Option("--every", min=5, help="间隔秒数 seconds between rounds")] = 300,
     rounds: Annotated[int, typer.Option("--rounds", min=0, help="几轮后停，0 不停 0: for ever")] = 0,
     config: ConfigPath = CONFIG,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """一直运行：同步、工单、证面，等下一轮；其间答复当场取证。 Keep going: sync, work orders, faces; answers pulls."""
-    with opened(config) as agent, agent.line(_pulled):
+    if dry_run:
+        _sync(None, config, dry_run, as_json, whole=False)
+        return
+    with opened(config, as_json=as_json) as agent, agent.line(_pulled):
         done = 0
         while True:
             try:
                 report = agent.sync()
                 agent.work_orders()
                 agent.faces()
-                told = {"read": report.read, "new": report.registered, "changed": report.superseded}
-                told |= {"revoked": report.revoked, "quarantined": report.quarantined, "held": report.held}
-                say("✓ " + " · ".join(f"{name} {count}" for name, count in told.items()))
-                for name, code, text in report.faults:
-                    say(f"✗ {name}: {text} ({code})", "red")
+                _round(agent, report, as_json)
             except (Unavailable, TooMany) as fault:  # the hub is away: the next round goes on from there
                 say(f"✗ {fault.zh} {fault.en} ({fault.code})", "red")
             done += 1
             if rounds and done >= rounds:
                 return
             time.sleep(every)
+
+
+def _round(agent: Agent, report: SyncReport, as_json: bool) -> None:
+    """One line for a round (one JSON object a line), and what somebody must look at."""
+    if as_json:
+        typer.echo(json.dumps({"at": agent.desk.stamp(), **asdict(report)}, ensure_ascii=False))
+        return
+    told = {"read": report.read, "new": report.registered, "changed": report.superseded}
+    told |= {"revoked": report.revoked, "quarantined": report.quarantined, "held": report.held}
+    say("✓ " + " · ".join(f"{name} {count}" for name, count in told.items()))
+    for name, code, detail in report.told:
+        say(f"! {name}: {code} {detail}", "yellow")
+    for name, code, text in report.faults:
+        say(f"✗ {name}: {text} ({code})", "red")
+    for one in agent.status().datasets:
+        if one.held:
+            say(f"! {one.dataset}: 待经办人决定 a person decides: yimen-agent held ({one.held})", "yellow")
 
 
 def _pulled(said: "Answered | HubError") -> None:
@@ -293,14 +353,21 @@ def faces(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="最多几份 at most so many")] = None,
     config: ConfigPath = CONFIG,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """为新签的证照制作证面 PDF，交给枢纽。 Render the printed faces of new certificates."""
-    with opened(config) as agent:
+    with opened(config, as_json=as_json) as agent:
         if dry_run:
             [(left,)] = agent.state.execute("select count(*) from unprinted")
-            say(f"待制 left {left}")
+            if as_json:
+                say_json({"left": left})
+            else:
+                say(f"待制 left {left}")
             return
         report = agent.faces(limit=limit)
+        if as_json:
+            say_json(asdict(report))
+            return
         say(f"✓ {report.made} · 待制 left {report.left}")
         for certificate_id, code in report.refused:
             say(f"✗ {certificate_id[:8]}…  {code}", "red")

@@ -76,7 +76,7 @@ def quarantine(
             return
         for one in found_rows:
             waived = f" · 已由 {one.officer} 免于修复 waived" if one.state == "waived" else ""
-            say(f"[{one.dataset}] {one.key or '（无主键 no key）'}{waived}", "bold")
+            say(f"[{one.dataset}] {one.shown_key or '（无主键 no key）'}{waived}", "bold")
             say(f"   {one.finding.zh} {one.finding.en}")
             place = " · ".join(filter(None, (one.finding.where, one.finding.column, one.finding.detail)))
             rules = f"规则 rules {one.rules[:8]}" if one.rules else ""
@@ -156,7 +156,18 @@ def _past(found: list[Decision], as_json: bool) -> None:
     console.print(table)
 
 
-def revoke(dataset: str, key: str, reason: str, config: ConfigPath = CONFIG, dry_run: DryRun = False) -> None:
+def revoke(
+    dataset: str,
+    key: str,
+    reason: str,
+    config: ConfigPath = CONFIG,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
     """按主键撤销一张证照。 Revoke the certificate of one source key."""
-    with opened(config) as agent:
-        say(f"✓ {agent.standing_for(dataset, key) if dry_run else agent.revoke(dataset, key, reason)}")
+    with opened(config, as_json=as_json) as agent:
+        done = agent.standing_for(dataset, key) if dry_run else agent.revoke(dataset, key, reason)
+        if as_json:
+            say_json({"certificate": done, "dry_run": dry_run})
+        else:
+            say(f"{'将撤销 would revoke' if dry_run else '✓'} {done}")

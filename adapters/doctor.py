@@ -82,6 +82,14 @@ def _waiting(agent: "Agent") -> Iterator[Check]:
             continue  # never read whole
         last = agent.state.last_whole(dataset.id)
         age = (agent.desk.now - datetime.fromisoformat(last[0])).total_seconds() if last else None
+        if age is None and not agent.state.count_entries(dataset.id):
+            yield Check(
+                f"whole.{dataset.id}",
+                True,
+                "还没有同步过：yimen-agent sync。",
+                "Not synced yet: yimen-agent sync.",
+            )
+            continue
         hours = "-" if age is None else f"{age / 3600:.0f}"
         yield Check(
             f"whole.{dataset.id}", age is not None and age <= OLD_SYNC + dataset.reconcile.every - 86_400,

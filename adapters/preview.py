@@ -18,7 +18,10 @@ from hub.formats.masking import mask_id_no, mask_name, mask_number
 
 @dataclass(frozen=True, slots=True)
 class PreviewRow:
-    """One row as it would be signed, masked; `findings` are the reasons why it would not be."""
+    """One row as it would be signed, masked; `findings` are the reasons why it would not be.
+
+    `shown` are (name, value) in the words of the type, as the citizen will read them.
+    """
 
     dataset: str
     key: str
@@ -29,6 +32,7 @@ class PreviewRow:
     as_of: str | None
     findings: tuple[Finding, ...]
     notes: tuple[Finding, ...]
+    shown: tuple[tuple[str, str], ...] = ()
 
 
 def preview(desk: Desk, dataset: Dataset, rows: int, scratch: Path) -> list[PreviewRow]:
@@ -62,6 +66,10 @@ def _row(
         mapped.as_of,
         findings,
         mapped.notes,
+        tuple(
+            (kind.names.get((name,)) or name, _words(kind, (name,), value))
+            for name, value in mapped.claims.items()
+        ),
     )
 
 
@@ -71,6 +79,19 @@ def _holder(holder: Mapping[str, str]) -> Mapping[str, str]:
         "name": mask_name(holder.get("name", "")),
         "id_no": mask_id_no(holder.get("id_no", "")),
     }
+
+
+def _words(kind: CertificateType, path: tuple[str | None, ...], value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(
+            f"{kind.names.get((*path, name)) or name} {_words(kind, (*path, name), inner)}"
+            for name, inner in value.items()
+        )
+    if isinstance(value, list):
+        return "；".join(
+            _words(kind, (*path, None) if isinstance(inner, Mapping) else path, inner) for inner in value
+        )
+    return kind.in_words(path, str(value).lower() if isinstance(value, bool) else str(value))
 
 
 def _masked(kind: CertificateType, path: tuple[str | None, ...], value: Any) -> Any:

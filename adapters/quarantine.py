@@ -1,5 +1,6 @@
 """Rows that could not be signed, with the reasons, and passes that were held: what an officer looks at."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -55,6 +56,11 @@ class Quarantined:
     last_seen: str
     state: str
     officer: str
+
+    @property
+    def shown_key(self) -> str:
+        """The source key as `--waive` takes it: its columns with | between."""
+        return "|".join(json.loads(self.key)) if self.key else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,16 +60,15 @@ def stop(text: str, following: str, code: str, *, as_json: bool = False, status:
         say_json({"error": {"code": code, "text": text, "next": following}})
         raise typer.Exit(status)
     error = Console(stderr=True)
-    error.print(f"✗ {text}", style="red", markup=False, highlight=False)
-    if following:
-        error.print(following, markup=False, highlight=False)
-    error.print(f"({code})", style="dim", markup=False, highlight=False)
+    for part, style in ((f"✗ {text}", "red"), (following, None), (f"({code})", "dim")):
+        if part:
+            error.print(part, style=style, markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(status)
 
 
 def say(text: str, style: str = "") -> None:
-    """One line for a person, as it is."""
-    console.print(text, style=style or None, markup=False, highlight=False)
+    """One line for a person, as it is: the terminal wraps it, a file keeps it whole."""
+    console.print(text, style=style or None, markup=False, highlight=False, soft_wrap=True)
 
 
 def say_json(value: Any) -> None:

@@ -12,7 +12,7 @@ from adapters.model import Coverage, Dataset
 from adapters.reading import Pass, ending
 from adapters.source import SourceFault
 from adapters.state import Entry
-from hub.errors import Forbidden, Malformed, NotFound, Unprocessable
+from hub.errors import Forbidden, HubError, Malformed, NotFound, Unprocessable
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +50,19 @@ def sync(desk: Desk, datasets: Iterable[Dataset], *, whole: bool = False) -> Syn
         counts = deliver(desk)
         desk.book.refresh()
         for dataset in datasets:
-            if dataset.lookup is not None and dataset.lookup.only:  # it is asked row by row (`adapters.pulls`)
+            if (
+                dataset.lookup is not None and dataset.lookup.only
+            ):  # it is asked row by row (`adapters.pulls`)
                 continue
             try:
                 one = Pass(desk, dataset)
             except (SourceFault, NotFound, Malformed) as fault:  # its type is not ours, or not there
-                faults.append((dataset.id, fault.code, f"{fault.zh} {fault.en}"))
+                faults.append(_told(dataset, fault))
                 continue
             try:
                 one.run(whole=whole)
             except SourceFault as fault:
-                faults.append((dataset.id, fault.code, f"{fault.zh} {fault.en}"))
+                faults.append(_told(dataset, fault))
             counts += one.counts
             if dataset.coverage is not None:
                 told += _declare(desk, dataset, dataset.coverage)
@@ -68,6 +70,12 @@ def sync(desk: Desk, datasets: Iterable[Dataset], *, whole: bool = False) -> Syn
     report = _report(counts, time.monotonic() - started, faults, told)
     desk.state.put("last_sync", json.dumps({"at": desk.stamp(), "report": [*counts.items()]}))
     return report
+
+
+def _told(dataset: Dataset, fault: HubError) -> tuple[str, str, str]:
+    """What is wrong and what to do, for a report."""
+    parts = (fault.zh, fault.next_zh, fault.en, fault.next_en)
+    return dataset.id, fault.code, " ".join(part for part in parts if part)
 
 
 def _declare(desk: Desk, dataset: Dataset, coverage: Coverage) -> list[tuple[str, str, str]]:

@@ -30,6 +30,7 @@ from sqlalchemy.sql.selectable import Subquery
 
 from adapters.model import SqlSource
 from adapters.source import Row, SourceFault, Unreadable
+from adapters.sources.faults import moving
 from adapters.sources.kinds import kinds_of
 
 Match = tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
@@ -65,6 +66,7 @@ class SqlRows:
         match: Match = (),
     ) -> None:
         self.complete = False
+        self._broken = False
         self._source = source
         self._key = key
         self._raw = raw_columns
@@ -86,13 +88,15 @@ class SqlRows:
                 self._after.append(or_(*(and_(*(self._is(*part) for part in one)) for one in match)))
         except SQLAlchemyError as fault:
             self._engine.dispose()
-            raise _moving(fault) from fault
+            raise moving(fault) from fault
         except BaseException:
             self._engine.dispose()
             raise
 
     def close(self) -> None:
-        """Roll back the snapshot and close the connection."""
+        """Roll back the snapshot and close the connection; one that broke off is let go without a word."""
+        if self._broken:
+            self._connection.invalidate()
         self._connection.close()
         self._engine.dispose()
 
@@ -102,7 +106,7 @@ class SqlRows:
             counted = select(func.count()).select_from(self._rows).where(*self._after)
             return int(self._connection.execute(counted).scalar_one())
         except SQLAlchemyError as fault:
-            raise _moving(fault) from fault
+            raise moving(fault) from fault
 
     def rows(self) -> Iterator[Row | Unreadable]:
         """All rows; those without a key first, then in key order."""
@@ -112,7 +116,8 @@ class SqlRows:
                 read += 1
                 yield found
         except SQLAlchemyError as fault:
-            raise _moving(fault) from fault
+            self._broken = True
+            raise moving(fault) from fault
         self.complete = read == expected
 
     def bounds(self, parts: int) -> list[Any]:
@@ -303,15 +308,3 @@ def _may_write(connection: Connection) -> bool:
             ]
             return any(word in grant for grant in grants for word in _WRITES)
     return False
-
-
-def _moving(fault: SQLAlchemyError) -> SourceFault:
-    """Only the class of a database error is told: its text may repeat values or the URL."""
-    origin = type(getattr(fault, "orig", None) or fault).__name__
-    return SourceFault(
-        "source.database",
-        f"数据库读取中断（{origin}）。",
-        f"Reading the database broke off ({origin}).",
-        next_zh="请检查网络、账号和查询语句；稍后会自动重试。",
-        next_en="Check network, account and query; the next pass tries again.",
-    )

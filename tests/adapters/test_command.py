@@ -96,6 +96,7 @@ def test_a_day_at_the_shell(enrolled, legacy, resident):
     shown = run("preview", "-n", "2", *at)
     assert resident(1) not in shown
     assert "东莞理工学院" in shown
+    assert "学历层次 Education level: 本科" in shown  # as the citizen will read it
     assert "30" in run("sync", *at)
     legacy.execute("update xwzs set xm = '张?' where id = 1")
     legacy.execute("delete from xwzs where id > 28")
@@ -120,6 +121,10 @@ def test_a_source_that_cannot_be_read_is_told_and_fails(enrolled, legacy):
     assert "source.missing_column" in told
     assert "xm" in told
     assert "✗" in run("check", "-c", str(enrolled), code=1)
+    legacy.execute("drop table xwzs")
+    told = run("sync", "-c", str(enrolled), code=1)  # time does not mend it: no 75
+    assert "source.no_table" in told
+    assert "表改名或被删了吗" in told
 
 
 def test_rounds_go_on_by_themselves(enrolled, legacy):
@@ -173,6 +178,12 @@ def test_every_answer_is_also_there_for_programs(enrolled, legacy):
     [row] = told_as_json("quarantine", *at)
     assert (row["finding"]["code"], row["finding"]["detail"]) == ("lossy_text", "汉?")
     assert told_as_json("sync", "-d", "nothing", *at, code=1)["error"]["code"] == "agent.no_dataset"
+    assert len(told_as_json("init", *at)["keys"]) == 3
+    assert told_as_json("orders", *at) == []
+    assert told_as_json("faces", "--dry-run", *at)["left"] == 30
+    assert told_as_json("revoke", "degree", "5", "test", "--dry-run", *at)["dry_run"]
+    assert told_as_json("held", "--past", *at) == []
+    assert told_as_json("serve", "--rounds", "1", *at)["quarantined"] == 1
 
 
 def test_dry_runs_change_nothing(enrolled, running_hub, legacy):
@@ -185,6 +196,10 @@ def test_dry_runs_change_nothing(enrolled, running_hub, legacy):
     run("revoke", "degree", "5", "issued-in-error", *at)
     run("rotate", "status", *at)
     run("orders", *at)
+    run("enrol", *at)  # a code is good once: nothing was sent
+    assert "mass_revocation" in run("serve", *at)
+    assert "样例" in run("init", "--dry-run", "-c", str(enrolled.with_name("none.yaml")))
+    assert not enrolled.with_name("none.yaml").exists()
     assert "30" in run("faces", *at)
     assert running_hub.standing() == ["current/valid"] * 30
     assert run("held", "-c", str(enrolled)).count("degree") == 0

@@ -83,23 +83,6 @@ def test_what_an_emptied_table_would_do_is_told_beforehand(agent, running_hub, f
     assert all_valid(running_hub, 30)
 
 
-def test_a_new_column_is_told_once_and_a_missing_one_stops(agent, running_hub, fill, legacy):
-    fill(1, 30)
-    agent.sync()
-    legacy.execute("alter table xwzs add column beizhu")
-    assert "beizhu" in next(one.zh for one in agent.check() if one.name == "source.degree")
-    report = agent.sync()
-    assert report.told == (("degree", "new_column", "beizhu"),)
-    assert (report.unchanged, report.superseded) == (30, 0)
-    assert agent.sync().told == ()
-    legacy.execute("alter table xwzs drop column bydate")
-    for _ in range(3):
-        [(dataset, code, text)] = agent.sync().faults
-        assert (dataset, code) == ("degree", "source.missing_column")
-        assert "bydate" in text
-    assert all_valid(running_hub, 30)
-
-
 def test_a_half_read_file_supersedes_and_revokes_nothing(
     running_hub, config_file, degree_dataset, resident, tmp_path
 ):

@@ -88,18 +88,6 @@ def test_a_vanished_row_is_revoked_at_its_second_absence_and_may_come_back(agent
     assert counted(running_hub) == {"current/valid": 40, "revoked/invalid": 1}
 
 
-def test_an_emptied_source_revokes_nothing_until_an_officer_says_so(agent, running_hub, fill, legacy):
-    fill(1, 40)
-    agent.sync()
-    legacy.execute("delete from xwzs")
-    for _ in range(3):
-        report = agent.sync()
-        assert (report.revoked, report.held) == (0, 40)
-    assert counted(running_hub) == {"current/valid": 40}
-    [hold] = quarantine.held(agent.state)
-    assert hold.reason == "few_rows"
-
-
 def test_mass_revocation_waits_for_a_named_officer(agent, running_hub, fill, legacy, config_file):
     fill(1, 100)
     agent.sync()
