@@ -60,6 +60,59 @@ class VerifierClient(HubClient):
         }
         return str(self._json("POST", "/v1/cases", body, "verify", key)["case_id"])
 
+    def waiting_steps(self) -> list[Mapping[str, Any]]:
+        """`GET /v1/steps`: what waits for us to decide, the oldest first."""
+        return _listed(self._json("GET", "/v1/steps", None, "verify"), "steps")
+
+    def case_steps(self, case_id: str) -> Mapping[str, Any]:
+        """`GET /v1/cases/{id}/steps`: the steps that are ours to see, with their clocks, and the final state."""
+        return self._json("GET", f"/v1/cases/{case_id}/steps", None, "verify")
+
+    def decide_step(
+        self,
+        case_id: str,
+        step: str,
+        *,
+        officer: str,
+        passed: bool,
+        reason: str,
+        note: str = "",
+        key: str | None = None,
+    ) -> Mapping[str, Any]:
+        """`POST .../decision`: one of our officers decided, in our own system. The same `key` decides once."""
+        body = {"officer": officer, "passed": passed, "reason": reason, "note": note}
+        return self._json("POST", f"/v1/cases/{case_id}/steps/{step}/decision", body, "verify", key)
+
+    def pause_step(self, case_id: str, step: str, *, officer: str, ask: str) -> Mapping[str, Any]:
+        """`POST .../pause`: the applicant must mend something (补正)."""
+        return self._json("POST", f"/v1/cases/{case_id}/steps/{step}/pause", {"officer": officer, "ask": ask}, "verify")
+
+    def resume_step(self, case_id: str, step: str, *, officer: str) -> Mapping[str, Any]:
+        """`POST .../resume`: the mended paper was taken."""
+        return self._json("POST", f"/v1/cases/{case_id}/steps/{step}/resume", {"officer": officer}, "verify")
+
+    def case_materials(self, case_id: str) -> list[Mapping[str, Any]]:
+        """`GET /v1/cases/{id}/materials`: what was uploaded for a case that we handle."""
+        return _listed(self._json("GET", f"/v1/cases/{case_id}/materials", None, "verify"), "materials")
+
+    def judge_material(
+        self, case_id: str, material: str, *, officer: str, decision: str, note: str = "", key: str | None = None
+    ) -> Mapping[str, Any]:
+        """`POST /v1/cases/{id}/materials/{id}`: `accepted`, `mend`, `refused`, or `compare` (the original was seen)."""
+        body = {"officer": officer, "decision": decision, "note": note}
+        return self._json("POST", f"/v1/cases/{case_id}/materials/{material}", body, "verify", key)
+
+    def objections(self) -> list[Mapping[str, Any]]:
+        """`GET /v1/objections`: what we have to answer, open ones first."""
+        return _listed(self._json("GET", "/v1/objections", None, "verify"), "objections")
+
+    def answer_objection(
+        self, objection: str, *, officer: str, outcome: str, words: str, key: str | None = None
+    ) -> Mapping[str, Any]:
+        """`POST /v1/objections/{id}/answer`, once."""
+        body = {"officer": officer, "outcome": outcome, "words": words}
+        return self._json("POST", f"/v1/objections/{objection}/answer", body, "verify", key)
+
     def ask(
         self, details: Sequence[Mapping[str, Any]], *, login_hint: str, binding_message: str = ""
     ) -> Asked:
@@ -194,3 +247,10 @@ def _object(answer: httpx.Response) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise odd_answer()
     return found
+
+
+def _listed(found: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    listed = found.get(name)
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise odd_answer()
+    return listed

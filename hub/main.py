@@ -111,7 +111,7 @@ def app(hub: Hub, *, revision: str | None = None) -> FastAPI:
 
     `revision` is what the tables must be at before requests are taken; None: whatever they are.
     """
-    from hub.web.current import keep_archives, keep_board, keep_current
+    from hub.web.current import keep_archives, keep_board, keep_current, keep_waivers
     from hub.web.doors import mount  # the doors import FastAPI's whole surface: only a server needs it
     from hub.web.gauges import keep_sampling
     from hub.web.tidy import keep_tidy
@@ -122,7 +122,7 @@ def app(hub: Hub, *, revision: str | None = None) -> FastAPI:
         stop = asyncio.Event()  # the office is free for another process earlier: at SIGTERM, before the last answer
         await look_for_hold(hub.db, hub.blobs)
         work = [keep_tidy(hub, stop), keep_current(hub, stop), mind_hold(hub.db, hub.blobs, stop)]
-        work += [keep_board(hub, stop), keep_archives(hub, stop)]
+        work += [keep_board(hub, stop), keep_archives(hub, stop), keep_waivers(hub, stop)]
         ways = open_ways(hub.settings)
         telling = deliverer(hub, ways)
         work.append(keep_telling(hub.db, types=hub.types, deliverer=telling, stop=stop, on_trouble=_not_told))

@@ -72,6 +72,7 @@ def _build(world: World) -> subprocess.Popen[str]:
     )
     teller.chapter("各部门接入自己的老库", "Each department connects its own legacy store")
     city.enrol_and_sync(world)
+    city.waive(world)
     registered = sum(int(one["registered"]) for one in world.synced.values())
     spoilt = sum(int(one["quarantined"]) for one in world.synced.values())
     expect(registered > 600, f"只登记了 {registered} 份证照", f"only {registered} certificates")
@@ -79,6 +80,10 @@ def _build(world: World) -> subprocess.Popen[str]:
     teller.good(
         f"十二个部门各用自己的密钥签发并登记 {registered} 份；{spoilt} 行有错的没有签，隔离待查",
         f"Twelve departments signed and registered {registered} with their own keys; {spoilt} bad rows were set aside",
+    )
+    teller.good(
+        f"两名工作人员起草、复核，{len(city.WAIVED)} 项免提交、{len(city.PROMISED)} 项告知承诺生效；其余仍只是公布",
+        f"Two officers put {len(city.WAIVED)} waivers and {len(city.PROMISED)} promises in force; others are announced",
     )
     return hub
 

@@ -201,6 +201,23 @@ def enrol_and_sync(world: World) -> None:
             )
 
 
+WAIVED = ("marriage", "degree", "birth", "social_insurance", "property")
+"""Materials whose sources are live once everybody has synced: their waivers come into force."""
+PROMISED = ("income_proof", "lease")
+"""Materials for which a written promise is taken (告知承诺), checked within `CHECK_DAYS`."""
+CHECK_DAYS = 30
+
+
+def waive(world: World) -> None:
+    """Two officers draft, review and publish: connected, then in force. The same commands as anywhere else."""
+    made, approved = (f"{RUNS_THE_HUB[0]}/{login}" for login in ADMINISTRATORS)
+    two = ("--made-by", made, "--approved-by", approved, "--through", "--reason", "数据源已接通（演示）")
+    world.yimen("catalogue", "waiver", ",".join(WAIVED), "in_force", *two)
+    world.yimen(
+        "catalogue", "waiver", ",".join(PROMISED), "in_force", *two, "--check-days", str(CHECK_DAYS)
+    )
+
+
 def resync(world: World) -> int:
     """Every agent syncs once more; gives the number of certificates that stand."""
     with world.teller.bar("各部门再次同步", "departments sync again", len(stores.STORES)) as bar:

@@ -200,6 +200,12 @@ def _claims(
             yield path, _event(events, one, path), {
                 "event": "material.uploaded", "material": one["material"], "sha256": one["sha256"],
             }  # fmt: skip
+    for path in _below(opened, "promises/"):
+        one = _json(opened, path)
+        text = hashlib.sha256(str(one["text"]).encode()).hexdigest()
+        yield path, _event(events, one, path), {
+            "event": "promise.made", "promise": one["promise"], "material": one["material"], "text_sha256": text,
+        }  # fmt: skip
     if "score.json" in opened.files:
         one = dict(_json(opened, "score.json"))
         event = _event(events, one, "score.json")

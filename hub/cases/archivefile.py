@@ -38,6 +38,7 @@ disclosures/         各部门签名的证照披露（SD-JWT VC） issuer-signed
 verdicts/            核验结论及每一项检查 verdicts with every check
 decisions/           各部门的决定 the departments' decisions
 materials/           上传的材料 what was uploaded
+promises/            告知承诺及核查 promises and their checks
 events/              透明日志中每条记录的内容和盐 the body and salt of every ledger leaf
 proofs/              每条记录的存在证明（C2SP tlog-proof） inclusion proof of every leaf
 trust-bundle.jwt     部门密钥和权限，各附证明 keys and rights of the issuers, each with its proof

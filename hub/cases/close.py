@@ -12,9 +12,11 @@ from hub.actor import ActorKind
 from hub.cases.model import (
     CaseOutcome,
     CaseState,
+    PromiseState,
     ReviewState,
     case_flags,
     case_lacking,
+    case_promises,
     case_scores,
     cases,
     ranking_entries,
@@ -55,8 +57,8 @@ async def close(tx: Tx, *, case: Case) -> Case:
     if await tx.value(sa.select(sa.literal(1)).where(cases.c.id == case.id, *_nothing_open())) is None:  # 3
         raise Conflict(
             "case.still_open",
-            "还有复核、更正提示、未排名的名单或容缺材料没有处理，不能归档。",
-            "A review, a flag, a ranking not drawn or a promised material is still open.",
+            "还有复核、更正提示、未排名的名单、容缺材料或未核查的承诺没有处理，不能归档。",
+            "A review, a flag, a ranking not drawn, a material to follow or an unchecked promise is still open.",
             next_zh="请先处理这些事项。",
             next_en="Deal with these first.",
         )
@@ -107,6 +109,8 @@ def _nothing_open() -> list[sa.ColumnElement[bool]]:
     here = cases.c.id
     review, flag, lacking, entry = score_reviews.c, case_flags.c, case_lacking.c, ranking_entries.c
     promised = sa.exists().where(lacking.case_id == here, lacking.fulfilled_at.is_(None))
+    word = case_promises.c
+    unchecked = sa.exists().where(word.case_id == here, word.state == PromiseState.MADE)
     undrawn = (
         sa.exists()
         .where(entry.case_id == here, entry.ranking_id == rankings.c.id, rankings.c.revision == 0)
@@ -115,6 +119,6 @@ def _nothing_open() -> list[sa.ColumnElement[bool]]:
     return [
         ~sa.exists().where(review.case_id == here, review.state == ReviewState.OPEN),
         ~sa.exists().where(flag.case_id == here, flag.cleared_at.is_(None)),
-        sa.or_(cases.c.outcome != CaseOutcome.PASSED, ~promised),
+        sa.or_(cases.c.outcome != CaseOutcome.PASSED, sa.and_(~promised, ~unchecked)),
         ~undrawn,
     ]

@@ -16,6 +16,7 @@ from hub.cases import uploads
 from hub.cases.evidence import Found, evidence_of
 from hub.cases.open import Case
 from hub.cases.procedure import Procedure
+from hub.cases.promises import Promise, promises_of
 from hub.cases.score import CaseScore, latest
 from hub.cases.steps import Step, steps_of
 from hub.catalogue.items import ServiceItem
@@ -72,6 +73,7 @@ class Collected:
     steps: Sequence[Step]
     score: CaseScore | None
     materials: Sequence[tuple[uploads.Material, bytes]]
+    promises: Sequence[Promise]
     leaves: Sequence[Leaf]
     bundle: str
     log_key: Vkey
@@ -81,7 +83,7 @@ class Collected:
 async def collect(view: View, means: Means, *, case: Case, procedure: Procedure) -> Collected:
     """Read everything. Raises Unavailable `ledger.not_yet` while a leaf of the case has no proof; Gone when erased."""
     item = means.items[case.item_code]
-    held = await uploads.held(view, case=case)
+    held = await uploads.held(view, case=case, item=item)
     files = [(one, await uploads.content(view, means.blobs, one)) for one in held.values()]
     looks = await evidence_of(view, case=case)
     issuers = frozenset(one.issuer for one in looks if one.issuer and one.sd_jwt)
@@ -94,6 +96,7 @@ async def collect(view: View, means: Means, *, case: Case, procedure: Procedure)
         steps=await steps_of(view, case=case),
         score=await latest(view, case=case),
         materials=files,
+        promises=await promises_of(view, case=case),
         leaves=await _leaves(view, means, case, extra=[(one.subject_id, one.leaf_hash) for one, _ in files]),
         bundle=await trust_bundle(
             view, means.reader, issuer=means.issuer, log_key=means.log_key, signer=means.signer,
@@ -129,6 +132,8 @@ def files_of(found: Collected, summary: bytes) -> dict[str, bytes]:
         made[f"status-lists/{name}.jwt"] = token.encode()
     for step in found.steps:
         made[f"decisions/{step.code}.json"] = as_json(_decision(step))
+    for promise in found.promises:
+        made[f"promises/{promise.material}.json"] = as_json(_promise(promise))
     if found.score is not None:
         made["score.json"] = as_json(dict(found.score.document) | {"leaf_hash": found.score.leaf_hash.hex()})
     for material, data in found.materials:
@@ -225,6 +230,14 @@ def _decision(step: Step) -> dict[str, Any]:
             for p in step.pauses
         ],
         "leaf_hash": step.leaf_hash.hex() if step.leaf_hash else None,
+    }  # fmt: skip
+
+
+def _promise(one: Promise) -> dict[str, Any]:
+    return {
+        "promise": one.public_id, "material": one.material, "basis": one.basis, "text": one.text,
+        "state": one.state, "note": one.note, "made_at": _at(one.made_at), "check_by": one.check_by.isoformat(),
+        "checked_at": _at(one.checked_at), "leaf_hash": one.leaf_hash.hex(),
     }  # fmt: skip
 
 

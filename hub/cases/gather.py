@@ -14,6 +14,7 @@ from hub.actor import Actor, ActorKind
 from hub.cases.evidence import keep_verdicts
 from hub.cases.model import CaseState, cases
 from hub.cases.open import Case
+from hub.cases.scope import Scope
 from hub.catalogue.items import ClaimPath, ServiceItem
 from hub.clock import seconds
 from hub.consent import request
@@ -50,17 +51,24 @@ def details_of(
 
 
 async def ask(
-    tx: Tx, *, case: Case, item: ServiceItem, approver: UUID | None = None, by: Basis = Basis.HOLDER
+    tx: Tx,
+    *,
+    case: Case,
+    item: ServiceItem,
+    approver: UUID | None = None,
+    by: Basis = Basis.HOLDER,
+    scope: Scope | None = None,
 ) -> request.Started:
     """Ask for what the item needs, in the name of its department: the applicant, or `approver`, who decides for them as
-    delegate or for their company. One who may not is answered alike, and nobody will see the request."""
-    _require(tx, case)
+    delegate or for their company. One who may not is answered alike, and nobody will see the request. A hall that has
+    the case may ask too (`scope`)."""
+    _require(tx, case, scope)
     if by is Basis.HOLDER:
         approver = case.applicant
     await admit(tx, "asked", person=case.applicant)
     code = public_token(3).upper().replace("-", "7").replace("_", "8")
     return await request.start(
-        for_department(tx, case),
+        for_department(tx, case, scope),
         details=details_of(
             item, case_id=case.public_id, with_child=case.beneficiary is not None, now=seconds(tx.now), by=by
         ),
@@ -79,6 +87,7 @@ async def gather(
     types: Mapping[str, CertificateType],
     issuer: str,
     pulled: Pulled | None = None,
+    scope: Scope | None = None,
 ) -> list[Verdict]:
     """Verify everything that was granted and keep the answers with the case; takes one use of each grant.
 
@@ -87,8 +96,8 @@ async def gather(
     Nothing may be shown before the transaction has committed: only then are the Accesses durable.
     Raises Conflict `case.no_consent` while no grant stands.
     """
-    _require(tx, case)
-    acting = for_department(tx, case)
+    _require(tx, case, scope)
+    acting = for_department(tx, case, scope)
     grants = standing(await requests_of(acting, case_id=case.public_id))
     if not grants:
         raise Conflict(
@@ -113,13 +122,15 @@ async def gather(
     return verdicts
 
 
-async def to_pull(view: View, *, case: Case) -> tuple[Actor, list[tuple[str, str]]]:
+async def to_pull(
+    view: View, *, case: Case, scope: Scope | None = None
+) -> tuple[Actor, list[tuple[str, str]]]:
     """Who would look, and at what, when everything granted is gathered: (grant, type) pairs; none without consent.
 
     Raises Forbidden as `gather`.
     """
-    _require(view, case)
-    acting = for_department(view, case)
+    _require(view, case, scope)
+    acting = for_department(view, case, scope)
     grants = standing(await requests_of(acting, case_id=case.public_id))
     keys = [(grant.public_id, code) for grant in grants for code in grant.detail["datatypes"]]
     return acting.actor, keys
@@ -134,9 +145,10 @@ def standing(asked: Sequence[Asked]) -> list[Grant]:
     return []
 
 
-def for_department(tx: V, case: Case) -> V:
-    """The same transaction, acting for the department of the case; an officer stays named."""
-    officer: UUID | None = tx.actor.officer_id if tx.actor.department == case.department else None
+def for_department(tx: V, case: Case, scope: Scope | None = None) -> V:
+    """The same transaction, acting for the department of the case; its officer, or the hall's, stays named."""
+    theirs = tx.actor.department == case.department or _in_hall(scope)
+    officer: UUID | None = tx.actor.officer_id if theirs else None
     actor = Actor(ActorKind.DEPARTMENT, department=case.department, officer_id=officer, jkt=IN_HUB)
     acting = copy(tx)
     acting.actor = actor
@@ -167,10 +179,15 @@ def as_token(issuer: str, actor: Actor, grants: Sequence[Grant], now: int) -> Ac
     )
 
 
-def _require(tx: View, case: Case) -> None:
-    """The applicant, or the handling department and its officers, while the case is in hand."""
+def _in_hall(scope: Scope | None) -> bool:
+    return scope is not None and scope.hall and not scope.handed_over
+
+
+def _require(tx: View, case: Case, scope: Scope | None) -> None:
+    """The applicant, the handling department or the hall that has the case, and their officers, while it is in hand."""
     mine = tx.actor.kind is ActorKind.CITIZEN and tx.actor.subject_id == case.applicant
-    if not (mine or tx.actor.department == case.department) or not case.in_hand:
+    theirs = tx.actor.department == case.department or _in_hall(scope)
+    if not (mine or theirs) or not case.in_hand:
         raise Forbidden(
             "case.not_yours_to_gather",
             "只有申请人或办理部门可以为未办结的办件取证。",

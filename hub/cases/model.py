@@ -80,26 +80,19 @@ case_scores = sa.Table(
     sa.Column("scheme", sa.String(64), nullable=False),
     sa.Column("scheme_version", sa.Integer, nullable=False),
     sa.Column("total", sa.Numeric(8, 2), nullable=False),
-    sa.Column(
-        "sealed", sa.LargeBinary, nullable=False, comment="the explained lines, sealed for the applicant"
-    ),
+    sa.Column("sealed", sa.LargeBinary, nullable=False, comment="the explained lines, sealed for the applicant"),
     sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
     sa.Column("scored_at", Instant, nullable=False),
     sa.Column("scored_by", sa.String(96), comment="who scored: another officer answers a review"),
     sa.Column("as_of", sa.Date, comment="the civil day that the score speaks of"),
     sa.Column("ties", Json, comment="what decides between equal totals, in the published order"),
-    sa.Column(
-        "sealed_evidence",
-        sa.LargeBinary,
-        comment="what was shown, sealed for the applicant: for recomputation",
-    ),
+    sa.Column("sealed_evidence", sa.LargeBinary, comment="what was shown, sealed for the applicant"),
     sa.Column("replaced_by", sa.Uuid, comment="the score that took its place; null: this one stands"),
 )
 
 points_schemes = sa.Table(
     "points_schemes",
-    metadata,
-    # Every version that ever scored anybody, for ever: a score can be computed again under the text of its day.
+    metadata,  # every version that ever scored anybody, for ever: a score can be computed again under its text
     sa.Column("code", sa.String(64), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True),
     sa.Column("item_code", sa.String(64), nullable=False),
@@ -127,9 +120,7 @@ score_reviews = sa.Table(
     sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), nullable=False, index=True),
     sa.Column("score_id", sa.Uuid, sa.ForeignKey("case_scores.id"), nullable=False, unique=True),
     sa.Column("department", sa.String(32), nullable=False),
-    sa.Column(
-        "sealed_reason", sa.LargeBinary, nullable=False, comment="the applicant's words, sealed for them"
-    ),
+    sa.Column("sealed_reason", sa.LargeBinary, nullable=False, comment="the applicant's words, sealed for them"),
     sa.Column("state", sa.String(12), nullable=False),
     sa.Column("asked_at", Instant, nullable=False),
     sa.Column("due_on", sa.Date, comment="null: that year's calendar is not published yet"),
@@ -153,12 +144,8 @@ rankings = sa.Table(
     sa.Column("title_zh", sa.String(120), nullable=False),
     sa.Column("title_en", sa.String(120), nullable=False),
     sa.Column("places", sa.Integer, nullable=False),
-    sa.Column(
-        "seed_sha256", sa.LargeBinary, nullable=False, comment="in the ledger before the list was closed"
-    ),
-    sa.Column(
-        "sealed_seed", sa.LargeBinary, nullable=False, comment="sealed under the hub's own key until drawn"
-    ),
+    sa.Column("seed_sha256", sa.LargeBinary, nullable=False, comment="in the ledger before the list was closed"),
+    sa.Column("sealed_seed", sa.LargeBinary, nullable=False, comment="sealed under the hub's own key until drawn"),
     sa.Column("announced_at", Instant, nullable=False),
     sa.Column("announced_leaf", sa.LargeBinary, nullable=False),
     sa.Column("closed_at", Instant),
@@ -170,8 +157,7 @@ rankings = sa.Table(
 
 ranking_entries = sa.Table(
     "ranking_entries",
-    metadata,
-    # A case takes part in one ranking; the receipt is what the public notice shows of it.
+    metadata,  # a case takes part in one ranking; the receipt is what the public notice shows of it
     sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), primary_key=True),
     sa.Column("ranking_id", sa.Uuid, sa.ForeignKey("rankings.id"), nullable=False, index=True),
     sa.Column("receipt", sa.String(22), nullable=False, unique=True),
@@ -197,9 +183,7 @@ ranking_lines = sa.Table(
     sa.Column("position", sa.Integer, primary_key=True),
     sa.Column("receipt", sa.String(22), nullable=False),
     sa.Column("total", sa.String(16), nullable=False),
-    sa.Column(
-        "ties", sa.String(120), nullable=False, comment="numbers in the published order, one blank between"
-    ),
+    sa.Column("ties", sa.String(120), nullable=False, comment="numbers in the published order, one blank between"),
     sa.Column("lot", sa.String(64), nullable=False),
     sa.Column("by_lot", sa.Boolean, nullable=False),
     sa.Index("ix_ranking_lines_receipt", "ranking_id", "revision", "receipt"),
@@ -207,8 +191,7 @@ ranking_lines = sa.Table(
 
 visit_slots = sa.Table(
     "visit_slots",
-    metadata,
-    # When a window sees people: so many at once, none beyond. `taken` is only ever changed by a guarded statement.
+    metadata,  # when a window sees people: so many at once; `taken` is only ever changed by a guarded statement
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("public_id", sa.String(43), nullable=False, unique=True),
     sa.Column("department", sa.String(32), nullable=False),
@@ -241,8 +224,7 @@ visits = sa.Table(
 
 case_evidence = sa.Table(
     "case_evidence",
-    metadata,
-    # What one consent gathered: of each type the answer of the last look, as the issuer signed it.
+    metadata,  # what one consent gathered: of each type the answer of the last look, as the issuer signed it
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), nullable=False),
     sa.Column("type_code", sa.String(48), nullable=False),
@@ -285,8 +267,7 @@ case_steps = sa.Table(
 
 step_pauses = sa.Table(
     "step_pauses",
-    metadata,
-    # 补正: the clock is the applicant's until they have answered.
+    metadata,  # 补正: the clock is the applicant's until they have answered
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("step_id", sa.Uuid, sa.ForeignKey("case_steps.id"), nullable=False, index=True),
     sa.Column("reason_code", sa.String(48), nullable=False),
@@ -298,8 +279,7 @@ step_pauses = sa.Table(
 
 case_lacking = sa.Table(
     "case_lacking",
-    metadata,
-    # 容缺受理: accepted although these are still to come.
+    metadata,  # 容缺受理: accepted although these are still to come
     sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), primary_key=True),
     sa.Column("material", sa.String(64), primary_key=True),
     sa.Column("promised_by", sa.Date, nullable=False),
@@ -308,8 +288,7 @@ case_lacking = sa.Table(
 
 materials = sa.Table(
     "materials",
-    metadata,
-    # Brought once: found again by person and material, whatever the case, until it expires.
+    metadata,  # brought once: found again by person and material, whatever the case, until it expires
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("public_id", sa.String(43), nullable=False, unique=True),
     sa.Column("subject_id", sa.Uuid, nullable=False),
@@ -352,9 +331,45 @@ handovers = sa.Table(
     sa.Column("department", sa.String(32), nullable=False),
     sa.Column("sent_by", sa.String(96), nullable=False),
     sa.Column("sent_at", Instant, nullable=False),
+    sa.Column("sent_leaf", sa.LargeBinary, comment="what the hall's receipt is signed over"),
     sa.Column("received_by", sa.String(96)),
     sa.Column("received_at", Instant),
+    sa.Column("refused_by", sa.String(96)),
+    sa.Column("refused_at", Instant),
+    sa.Column("sealed_reason", sa.LargeBinary, comment="why it was refused, sealed for the applicant"),
+    sa.Column("answered_leaf", sa.LargeBinary, comment="what the department's receipt is signed over"),
     sa.Index("ix_handovers_department", "department", "received_at"),
+)
+
+
+class PromiseState(StrEnum):
+    """A written promise (告知承诺): to be checked afterwards, found kept, or found broken."""
+
+    MADE = "made"
+    KEPT = "kept"
+    BROKEN = "broken"
+
+
+case_promises = sa.Table(
+    "case_promises",
+    metadata,  # in the place of a paper the applicant declared in the case that what it would prove is so
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("public_id", sa.String(43), nullable=False, unique=True),
+    sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), nullable=False, index=True),
+    sa.Column("subject_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("material", sa.String(64), nullable=False),
+    sa.Column("department", sa.String(32), nullable=False, comment="which checks it"),
+    sa.Column("basis", sa.String(32), nullable=False, comment="code of the legal basis"),
+    sa.Column("sealed_text", sa.LargeBinary, nullable=False, comment="what was declared, sealed for the applicant"),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("check_by", sa.Date, nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("checked_at", Instant),
+    sa.Column("checked_by", sa.String(96)),
+    sa.Column("sealed_note", sa.LargeBinary, comment="what the check found, sealed for the applicant"),
+    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("case_id", "material"),
+    sa.Index("ix_case_promises_department", "department", "state", "check_by"),
 )
 
 case_archives = sa.Table(
@@ -373,8 +388,7 @@ case_archives = sa.Table(
 
 case_flags = sa.Table(
     "case_flags",
-    metadata,
-    # Something that this case relied on is not what it was: somebody has to look again.
+    metadata,  # something that this case relied on is not what it was: somebody has to look again
     sa.Column("case_id", sa.Uuid, sa.ForeignKey("cases.id"), primary_key=True),
     sa.Column("certificate", sa.String(43), primary_key=True),
     sa.Column("event", sa.String(16), nullable=False),

@@ -16,8 +16,12 @@ from hub.cases.scheme import Scheme
 from hub.cases.scoring import Evidence
 from hub.catalogue.items import ServiceItem
 
-How = Literal["verified", "uploaded", "waits", "mend", "refused", "missing", "not_needed"]
-"""Verified by the hub; uploaded and accepted; uploaded and waiting; to be mended; refused; missing; optional."""
+How = Literal[
+    "verified", "uploaded", "waived", "promised", "waits", "mend", "refused", "missing", "not_needed"
+]
+"""Verified by the hub; uploaded and accepted; spared by a waiver in force; promised (告知承诺); uploaded and waiting;
+to be mended; refused; missing; optional."""
+THERE = frozenset({"verified", "uploaded", "waived", "promised"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class MaterialFinding:
     @property
     def blocks(self) -> bool:
         """Whether acceptance needs a promise for it (容缺)."""
-        return self.required and self.how not in ("verified", "uploaded")
+        return self.required and self.how not in THERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +64,16 @@ def prereview(
     uploads: Mapping[str, Uploaded],
     scheme: Scheme | None = None,
     evidence: Evidence | None = None,
+    spared: Mapping[str, How] | None = None,
     as_of: date,
 ) -> PreReview:
-    """Judge a case: `looks` are outcome and reason by certificate type, `uploads` by material code.
+    """Judge a case: `looks` are outcome and reason by certificate type, `uploads` by material code, `spared` what need
+    not be brought ("waived" or "promised").
 
     Conditions are judged for schemes of one parent (enrolment). Raises those of `conditions`.
     """
-    found = _one_of_each([_finding(item, n, looks, uploads) for n in range(len(item.materials))], item)
+    every = range(len(item.materials))
+    found = _one_of_each([_finding(item, n, looks, uploads, spared or {}) for n in every], item)
     judged: Sequence[Condition] = ()
     if scheme is not None and scheme.one_parent and evidence is not None:
         judged = conditions(evidence, as_of=as_of)
@@ -83,11 +90,11 @@ def _one_of_each(found: Sequence[MaterialFinding], item: ServiceItem) -> tuple[M
     there = {
         material.either
         for material, one in zip(item.materials, found, strict=True)
-        if material.either and one.how in ("verified", "uploaded")
+        if material.either and one.how in THERE
     }
     return tuple(
         replace(one, how="not_needed", required=False)
-        if material.either in there and one.how not in ("verified", "uploaded")
+        if material.either in there and one.how not in THERE
         else one
         for material, one in zip(item.materials, found, strict=True)
     )
@@ -106,13 +113,19 @@ def _finding(
     number: int,
     looks: Mapping[str, tuple[Outcome, str]],
     uploads: Mapping[str, Uploaded],
+    spared: Mapping[str, How],
 ) -> MaterialFinding:
-    """The best that stands for one material: a verified certificate, else the newest upload, else what a look said."""
+    """The best that stands for one material: a verified certificate, an accepted upload, what spares it, else the
+    newest upload, else what a look said. A certificate that was refused (revoked) is not spared by a waiver."""
     material = item.materials[number]
     types = [evidence.type for evidence in material.satisfied_by]
     for code in types:
         if code in looks and looks[code][0] is Outcome.ACCEPTED:
             return MaterialFinding(material.code, "verified", material.required, code, None)
+    accepted = material.code in uploads and uploads[material.code].state is MaterialState.ACCEPTED
+    against = any(code in looks and looks[code][0] is Outcome.REFUSED for code in types)
+    if material.code in spared and not accepted and not against:
+        return MaterialFinding(material.code, spared[material.code], material.required, None, None)
     if material.code in uploads:
         upload = uploads[material.code]
         return MaterialFinding(material.code, _UPLOADED[upload.state], material.required, None, upload.reason)

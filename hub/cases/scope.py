@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from hub.actor import ActorKind
-from hub.cases.halls import halls_of
+from hub.cases.halls import halls_of, handover_of
 from hub.cases.model import case_steps
 from hub.cases.open import Case, by_public_id, unknown_case
 from hub.registry.model import may
@@ -14,16 +14,20 @@ from hub.store.tx import View
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What an officer has to do with a case: their department handles it, decides `steps` of it, took it in a hall."""
+    """What an officer has to do with a case: their department handles it, decides `steps` of it, took it in a hall.
+
+    `handed_over`: the hall has sent it on and it was not sent back, so that the hall sees it and changes nothing.
+    """
 
     handles: bool
     steps: frozenset[str]
     hall: bool
+    handed_over: bool = False
 
     @property
     def may_accept(self) -> bool:
         """Whether they may take it in, or compare an original with an upload."""
-        return self.handles or self.hall
+        return self.handles or (self.hall and not self.handed_over)
 
 
 async def in_scope(view: View, public_id: str) -> tuple[Case, Scope]:
@@ -42,4 +46,5 @@ async def in_scope(view: View, public_id: str) -> tuple[Case, Scope]:
     hall = in_hall and (may(actor.roles, "cases.open") or may(actor.roles, "counter.verify"))
     if not (handles or steps or hall):
         raise unknown_case()
-    return case, Scope(handles, steps, hall)
+    sent = await handover_of(view, case=case) if hall else None
+    return case, Scope(handles, steps, hall, sent is not None and sent.state != "refused")

@@ -2,8 +2,8 @@
 
 1. What a stranger sends is read in the limited child process of `hub.paper` first: a PDF without active content, or a
 picture; anything else is refused and never stored. 2. It rests sealed for its person. 3. It is trust level C until a
-clerk has compared the original (B). 4. Accepted, it is found again by person and material in any later case, until
-it expires.
+clerk has compared the original (B). 4. Accepted and compared, it is found again by person and material in any
+later case, until it expires.
 """
 
 import hashlib
@@ -62,6 +62,11 @@ class Material:
     expires_on: date
     leaf_hash: bytes
 
+    @property
+    def compared(self) -> bool:
+        """Whether it counts for every later case: taken, and a clerk has seen the original."""
+        return self.state is MaterialState.ACCEPTED and self.level == "B"
+
 
 @dataclass(frozen=True, slots=True)
 class Safe:
@@ -92,18 +97,21 @@ async def judge(data: bytes) -> Safe:
     return Safe(data, found.kind)
 
 
-async def upload(tx: Tx, blobs: Blobs, *, case: Case, item: ServiceItem, code: str, file: Safe) -> Material:
+async def upload(
+    tx: Tx, blobs: Blobs, *, case: Case, item: ServiceItem, code: str, file: Safe, scope: Scope | None = None
+) -> Material:
     """Keep an upload of the applicant (or of a clerk who scans for them) for a material of the item, at level C.
 
     Raises NotFound `item.material_unknown`, Forbidden `material.not_yours`, Conflict `material.held_already`.
     """
     material = item.material(code)
     mine = tx.actor.kind is ActorKind.CITIZEN and tx.actor.subject_id == case.applicant
-    clerk = tx.actor.department == case.department and may(tx.actor.roles, "counter.verify")
+    theirs = tx.actor.department == case.department or (scope is not None and scope.may_accept)
+    clerk = theirs and may(tx.actor.roles, "counter.verify")
     if not (mine or clerk) or not case.in_hand:
         raise _not_yours()
     subject = case.beneficiary if material.holder == "child" and case.beneficiary else case.applicant
-    standing = (await held(tx, case=case)).get(code)
+    standing = (await held(tx, case=case, item=item)).get(code)
     if standing is not None and standing.state is MaterialState.ACCEPTED:
         raise Conflict(
             "material.held_already",
@@ -129,7 +137,12 @@ async def upload(tx: Tx, blobs: Blobs, *, case: Case, item: ServiceItem, code: s
     old = materials.c
     await tx.run(
         materials.update()
-        .where(old.subject_id == subject, old.material == code, old.replaced_by.is_(None))
+        .where(
+            old.subject_id == subject,
+            old.material == code,
+            old.case_id == case.id,  # what another case rests on stays with it
+            old.replaced_by.is_(None),
+        )
         .values(replaced_by=row_id)
     )
     await tx.insert(
@@ -162,7 +175,7 @@ async def review(
 
     Conflict `material.judged_before` when it does not wait any more.
     """
-    found = await of_case(tx, case, public_id)
+    found = await _own(tx, case, public_id)
     if not scope.may_accept and not scope.steps:
         raise _not_yours()
     if state is MaterialState.PENDING or (state is not MaterialState.ACCEPTED and not note.strip()):
@@ -202,7 +215,7 @@ async def compare(tx: Tx, *, case: Case, scope: Scope, public_id: str) -> Materi
 
     Conflict `material.not_accepted` otherwise.
     """
-    found = await of_case(tx, case, public_id)
+    found = await _own(tx, case, public_id)
     if not scope.may_accept or not may(tx.actor.roles, "counter.verify"):
         raise _not_yours()
     row = materials.c
@@ -221,16 +234,21 @@ async def compare(tx: Tx, *, case: Case, scope: Scope, public_id: str) -> Materi
     return await by_public_id(tx, public_id)
 
 
-async def held(view: View, *, case: Case) -> dict[str, Material]:
-    """The newest upload of the applicant and the child for each material that has not expired, whatever its case."""
+async def held(view: View, *, case: Case, item: ServiceItem) -> dict[str, Material]:
+    """For each material of the item the upload that counts here and has not expired: this case's own, else one that a
+    clerk has compared with the original in another. What the item does not need is nobody's business here."""
     row, people = materials.c, [one for one in (case.applicant, case.beneficiary) if one]
     rows = await view.all(
         sa.select(row.public_id).where(
-            row.subject_id.in_(people), row.replaced_by.is_(None), row.expires_on >= civil_day(view.now)
+            row.subject_id.in_(people),
+            row.material.in_([one.code for one in item.materials]),
+            row.replaced_by.is_(None),
+            row.expires_on >= civil_day(view.now),
         )
     )
     found = [await by_public_id(view, one.public_id) for one in rows]
-    return {one.code: one for one in found if one.case_id == case.id or one.state is MaterialState.ACCEPTED}
+    found.sort(key=lambda one: (one.case_id == case.id, one.uploaded_at))
+    return {one.code: one for one in found if one.case_id == case.id or one.compared}
 
 
 async def filed(view: View, people: Sequence[UUID]) -> dict[str, Filed]:
@@ -258,7 +276,7 @@ async def by_public_id(view: View, public_id: str) -> Material:
     """One upload. NotFound `material.unknown`."""
     row = await view.first(sa.select(materials).where(materials.c.public_id == public_id))
     if row is None:
-        raise NotFound("material.unknown", "没有这份材料。", "There is no such material.")
+        raise _unknown()
     note = None
     if row.sealed_note is not None:
         note = (
@@ -287,12 +305,24 @@ async def by_public_id(view: View, public_id: str) -> Material:
     )
 
 
-async def of_case(view: View, case: Case, public_id: str) -> Material:
-    """An upload that belongs to this case or is held for its people. NotFound `material.unknown` for any other."""
-    for one in (await held(view, case=case)).values():
+async def of_case(view: View, case: Case, item: ServiceItem, public_id: str) -> Material:
+    """An upload that counts in this case (`held`). NotFound `material.unknown` for any other."""
+    for one in (await held(view, case=case, item=item)).values():
         if one.public_id == public_id:
             return one
-    raise NotFound("material.unknown", "没有这份材料。", "There is no such material.")
+    raise _unknown()
+
+
+async def _own(view: View, case: Case, public_id: str) -> Material:
+    """An upload of this very case, which is where it is judged."""
+    found = await by_public_id(view, public_id)
+    if found.case_id != case.id or found.expires_on < civil_day(view.now):
+        raise _unknown()
+    return found
+
+
+def _unknown() -> NotFound:
+    return NotFound("material.unknown", "没有这份材料。", "There is no such material.")
 
 
 async def _event(tx: Tx, case: Case, found: Material, kind: str, more: dict[str, object]) -> None:

@@ -69,14 +69,28 @@ async def draft_item(tx: Tx, *, document: dict[str, Any]) -> Draft:
 
 
 async def draft_waiver(
-    tx: Tx, *, material: str, state: WaiverState, reason: str, check_days: int | None = None
+    tx: Tx,
+    *,
+    material: str,
+    state: WaiverState,
+    reason: str,
+    check_days: int | None = None,
+    item: ServiceItem | None = None,
 ) -> Draft:
-    """Draft the next state of a material's waiver. Raises NotFound `waiver.unknown`, Forbidden."""
+    """Draft the next state of a material's waiver, for all items or for one.
+
+    For all items its owner is the office that issues the paper, for one item the department that handles the item.
+    Raises NotFound `waiver.unknown`, Forbidden `catalogue.not_owner`.
+    """
     entry = register().get(material)
-    if entry is None or entry.waiver is None or not 1 <= len(reason) <= 200:
+    needed = item is None or any(one.code == material for one in item.materials)
+    if entry is None or entry.waiver is None or not needed or not 1 <= len(reason) <= 200:
         raise NotFound("waiver.unknown", "这项材料没有免提交安排。", "There is no waiver for this material.")
     document = {"material": material, "state": str(state), "reason": reason, "check_days": check_days}
-    return await _draft(tx, WAIVER, material, None, entry.department, document)
+    if item is not None:
+        document["item"] = item.code
+    owner = item.department if item is not None else entry.department
+    return await _draft(tx, WAIVER, material, None, owner, document)
 
 
 async def review(tx: Tx, *, public_id: str) -> Draft:
@@ -124,6 +138,7 @@ async def publish(tx: Tx, *, public_id: str) -> Draft:
             reason=found.document["reason"],
             made_by=found.made_by,
             confirmed_by=found.reviewed_by,
+            item=str(found.document.get("item", "")),
         )
     return await one(tx, public_id)
 

@@ -78,6 +78,7 @@ waivers = sa.Table(
     # Every state that a material's waiver ever had; the newest is current. Without a row it is as announced in data.
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("material", sa.String(48), nullable=False),
+    sa.Column("item", sa.String(64), nullable=False, server_default="", comment="for this item only; empty: for all"),
     sa.Column("kind", sa.String(12), nullable=False),
     sa.Column("state", sa.String(12), nullable=False),
     sa.Column("basis", sa.String(32), nullable=False, comment="code of the legal basis"),
@@ -85,8 +86,8 @@ waivers = sa.Table(
     sa.Column("reason", sa.String(200), nullable=False),
     sa.Column("current", sa.Boolean, nullable=False),
     sa.Column("since", Instant, nullable=False),
-    sa.Column("made_by", sa.Uuid, nullable=False),
-    sa.Column("confirmed_by", sa.Uuid, nullable=False),
+    sa.Column("made_by", sa.Uuid, comment="null: the hub itself, when the source fell silent"),
+    sa.Column("confirmed_by", sa.Uuid),
     sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
     sa.Index("ix_waivers_material", "material"),
 )

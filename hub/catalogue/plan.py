@@ -105,13 +105,15 @@ class Filed:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that one plan rests on. `filed` is by material code (kept by the room of cases)."""
+    """Everything that one plan rests on. `filed` is by material code (kept by the room of cases). `promises`: whether a
+    written promise of this person is taken (not for a while after one was found broken)."""
 
     now: datetime
     holdings: Mapping[Who, Holding]
     standing: Standing
     types: Mapping[str, CertificateType]
     filed: Mapping[str, Filed] = field(default_factory=dict)
+    promises: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ def plan_item(item: ServiceItem, facts: Facts) -> ItemPlan:
     """The plan for one item."""
     groups: dict[str, list[Planned]] = {}
     for material in item.materials:
-        groups.setdefault(material.either or material.code, []).append(planned(material, facts))
+        groups.setdefault(material.either or material.code, []).append(planned(material, facts, item.code))
     order = list(Way)
     found = (sorted(group, key=lambda one: order.index(one.way)) for group in groups.values())
     return ItemPlan(item, tuple(Requirement(tuple(group)) for group in found))
@@ -184,10 +186,12 @@ def plan_all(
     return {code: plan_item(items[code], facts) for code in wanted}
 
 
-def planned(material: Material, facts: Facts) -> Planned:
-    """One material. The steps are numbered in the module's docstring."""
-    waiver = facts.standing.waivers.get(material.code)
+def planned(material: Material, facts: Facts, item: str = "") -> Planned:
+    """One material of an item. The steps are numbered in the module's docstring."""
+    waiver = facts.standing.waiver(item, material.code)
     effective = waiver if waiver is not None and waiver.effective else None
+    if effective is not None and effective.kind == COMMITMENT and not facts.promises:
+        effective = None
     if effective is not None and effective.kind == ABOLISHED:  # 1
         return Planned(material, Way.WAIVED, Reason.ABOLISHED)
     held = _held(material, facts)

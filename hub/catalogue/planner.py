@@ -23,6 +23,7 @@ async def facts(
     company: UUID | None = None,
     filed: Mapping[str, Filed] | None = None,
     city: Standing | None = None,
+    promises: bool = True,
 ) -> Facts:
     """What is known of a person, with a child or a company they act for: one statement, whatever they hold.
 
@@ -40,7 +41,7 @@ async def facts(
         key = (who[row.subject_id], row.type_code)
         if key not in found or _stands(row) > (found[key].state is CertificateState.CURRENT):
             found[key] = _holding(row, view)
-    return Facts(view.now, found, city or await standing(view), types, dict(filed or {}))
+    return Facts(view.now, found, city or await standing(view), types, dict(filed or {}), promises)
 
 
 async def best_of(view: View, person: UUID) -> dict[str, Holding]:

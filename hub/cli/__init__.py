@@ -11,6 +11,7 @@ from hub.cli import (
     config,
     department,
     doctor,
+    hall,
     idp,
     init,
     ledger,
@@ -47,6 +48,7 @@ upgrade.add_to(app)
 app.add_typer(backup.app, name="backup")
 app.add_typer(department.app, name="department")
 app.add_typer(officer.app, name="officer")
+app.add_typer(hall.app, name="hall")
 app.add_typer(idp.app, name="idp")
 resume.add_to(ledger.app)
 app.add_typer(ledger.app, name="ledger")

@@ -16,7 +16,7 @@ from hub.catalogue.publish import digest_of, publish_items, published_hashes
 from hub.catalogue.table import RowError, documents, read_lines
 from hub.cli.officer import named
 from hub.cli.output import FAILED, Json, run, tell
-from hub.errors import Malformed
+from hub.errors import Malformed, NotFound
 from hub.registry import officers
 from hub.registry.types import load_types
 from hub.store.tx import View
@@ -137,7 +137,10 @@ def diff(file: File = None, json_out: Json = False) -> None:
 
 @app.command(help="改变一项免提交的状态（两人）。 Move a waiver to its next state; it takes two officers.")
 def waiver(
-    material: Annotated[str, typer.Argument(help="材料代号，如 marriage。 Code of the material.")],
+    material: Annotated[
+        str,
+        typer.Argument(help="材料代号，可用逗号分隔多项，如 marriage,degree。 Codes of materials, by commas."),
+    ],
     state: Annotated[WaiverState, typer.Argument(help="新的状态。 The new state.")],
     made_by: Annotated[str, typer.Option(help="起草人 部门/登录名。 Officer who drafts, DEPARTMENT/LOGIN.")],
     approved_by: Annotated[str, typer.Option(help="复核人（另一人）。 Another officer, who reviews.")],
@@ -145,19 +148,35 @@ def waiver(
     check_days: Annotated[
         int | None, typer.Option(help="告知承诺在几天内核查。 A promise is checked within so many days.")
     ] = None,
+    item: Annotated[
+        str, typer.Option(help="只对这一个事项。 For this item only (its own department decides).")
+    ] = "",
+    through: Annotated[
+        bool, typer.Option("--through", help="连同中间的状态，逐步。 With the states in between, step by step.")
+    ] = False,
     json_out: Json = False,
 ) -> None:
-    """Both belong to the office that issues the paper, or are administrators. In force needs a legal basis."""
+    """Both belong to the office that issues the paper, or are administrators. In force needs a legal basis.
+
+    Every step of every material is a draft of its own, reviewed and published; all of them or none.
+    """
+    steps = [WaiverState.CONNECTED, state] if through and state is WaiverState.IN_FORCE else [state]
 
     async def work(hub: Hub) -> None:
+        if item and item not in hub.items:
+            raise NotFound("item.unknown", "没有这个事项。", "There is no such service item.")
         async with hub.tx(SYSTEM) as tx:
-            tx.actor = await _acting(tx, made_by)
-            draft = await draft_waiver(
-                tx, material=material, state=state, reason=reason, check_days=check_days
-            )
-            tx.actor = await _acting(tx, approved_by)
-            await review(tx, public_id=draft.public_id)
-            await publish(tx, public_id=draft.public_id)
+            maker, reviewer = await _acting(tx, made_by), await _acting(tx, approved_by)
+            for code in material.split(","):
+                for step in steps:
+                    tx.actor = maker
+                    draft = await draft_waiver(
+                        tx, material=code.strip(), state=step, reason=reason, check_days=check_days,
+                        item=hub.items[item] if item else None,
+                    )  # fmt: skip
+                    tx.actor = reviewer
+                    await review(tx, public_id=draft.public_id)
+                    await publish(tx, public_id=draft.public_id)
 
     run(work)
     tell({"material": material, "state": state}, [f"{material}: {state}"], as_json=json_out)

@@ -120,7 +120,7 @@ async def board(view: View, month: Month) -> dict[str, Any]:
             "days_p90": p90(every),
         },
         "departments": rows,
-        "waivers": counts((await standing(view)).waivers),
+        "waivers": counts((await standing(view)).every),
     }
 
 

@@ -10,11 +10,13 @@ from hub.cases.asseen import as_seen
 from hub.cases.gather import asked_for, standing
 from hub.cases.notice import place_of
 from hub.cases.open import of_applicant, open_case, readable
+from hub.cases.party import acting_for, companies_for, on_behalf
 from hub.cases.procedure import procedure_of
 from hub.cases.review import ask_review, reviews_of
 from hub.cases.score import latest
 from hub.cases.steps import steps_of
 from hub.catalogue.catalogue import listed
+from hub.catalogue.items import ServiceItem
 from hub.errors import Malformed
 from hub.web.pages.render import render
 from hub.web.pages.visit import Visit, citizen, posted, text
@@ -52,8 +54,10 @@ async def open_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
     """Open a case; a child is named by its number in the person's own list, never by an identity number."""
     form = await posted(visit)
     item = visit.hub.items.get(text(form, "item"))
-    if item is None or item.subject != "natural":
+    if item is None:
         raise Malformed("form.field_invalid", "没有选择要办的事项。", "No matter was chosen.")
+    if item.subject == "legal":
+        return await _open_for_company(visit, item, text(form, "company"))
     wanted = text(form, "child")
     async with visit.hub.tx(visit.actor) as tx:
         family = {str(child.number): child for child in await children(tx, visit)}
@@ -66,10 +70,24 @@ async def open_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
     return RedirectResponse(f"/cases/{case.public_id}", status_code=303)
 
 
+async def _open_for_company(visit: Visit, item: ServiceItem, code: str) -> Response:
+    """For a company that the person may act for; it is named by its number in their own list (`c1`, `c2`, ...)."""
+    async with visit.hub.tx(visit.actor) as tx:
+        mine = await companies_for(tx, person=visit.subject_id, item_code=item.code)
+        company = {f"c{number}": one for number, one in enumerate(mine, start=1)}.get(code)
+        if company is None:
+            raise Malformed(
+                "form.field_invalid", "您不能代表这家企业办这个事项。", "You may not act for this company here."
+            )
+        case = await open_case(acting_for(tx, company), item=item, applicant=company)
+    return RedirectResponse(f"/cases/{case.public_id}", status_code=303)
+
+
 @router.get("/cases/{public_id}")
 async def case_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> Response:
     """One of the person's own cases: what it needs, that nothing must be brought twice, and the score with reasons."""
-    async with visit.hub.view(visit.actor) as view:
+    async with visit.hub.view(visit.actor) as plain:
+        view = await on_behalf(plain, public_id=public_id)
         case = await readable(view, public_id)
         score = await latest(view, case=case)
         offices = await office_names(view)
@@ -91,6 +109,7 @@ async def case_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -
 async def review_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> Response:
     """The applicant asks for a review of the score."""
     form = await posted(visit)
-    async with visit.hub.tx(visit.actor) as tx:
+    async with visit.hub.tx(visit.actor) as plain:
+        tx = await on_behalf(plain, public_id=public_id)
         await ask_review(tx, case=await readable(tx, public_id), reason=text(form, "reason"))
     return RedirectResponse(f"/cases/{public_id}#reviews", status_code=303)

@@ -9,6 +9,7 @@ from hub.cases.archive import package_of
 from hub.cases.close import close
 from hub.cases.copies import copy_for_applicant, copy_for_department
 from hub.cases.open import Case, readable
+from hub.cases.party import on_behalf
 from hub.ledger.tileset import TileReader
 from hub.web.pages.visit import Visit, citizen, officer, posted
 
@@ -21,7 +22,8 @@ decider = officer("cases.decide")
 async def own_copy(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> Response:
     """The applicant's copy. A POST, because it is put on record."""
     await posted(visit)
-    async with visit.hub.tx(visit.actor) as tx:
+    async with visit.hub.tx(visit.actor) as plain:
+        tx = await on_behalf(plain, public_id=public_id, only_representative=True)
         case = await copy_for_applicant(tx, public_id=public_id)
     return await _package(visit, case)
 

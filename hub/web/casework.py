@@ -45,7 +45,7 @@ async def file_page(public_id: str, material_id: str, visit: Annotated[Visit, De
     """An upload as it was sent, to be saved and never shown by the browser itself."""
     async with visit.hub.view(visit.actor) as view:
         case, _ = await in_scope(view, public_id)
-        found = await uploads.of_case(view, case, material_id)
+        found = await uploads.of_case(view, case, visit.hub.items[case.item_code], material_id)
         data = await uploads.content(view, visit.hub.blobs, found)
     media, ending = MEDIA[found.kind]
     headers = {

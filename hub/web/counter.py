@@ -16,6 +16,7 @@ from hub.cases.gather import ask, gather, standing
 from hub.cases.named import by_number
 from hub.cases.open import Case, of_department, open_case, readable
 from hub.cases.procedure import procedure_of
+from hub.cases.scope import in_scope
 from hub.cases.score import latest, score_case
 from hub.cases.showncode import Seen, look_by_code
 from hub.cases.steps import steps_of
@@ -57,9 +58,9 @@ async def open_page(visit: Annotated[Visit, Depends(clerk)]) -> Response:
     if item is None or item.department != visit.actor.department:
         errors.append(("item", "请选择本部门的事项。", "Choose an item of this department."))
     id_type = "001" if item is not None and item.subject == "legal" else "111"
-    errors += _number_errors("applicant", id_type, given["applicant"])
+    errors += number_errors("applicant", id_type, given["applicant"])
     if given["child"]:
-        errors += _number_errors("child", given["child_type"], given["child"])
+        errors += number_errors("child", given["child_type"], given["child"])
     if errors or item is None:
         return await _counter(visit, errors, given)
     async with visit.hub.tx(visit.actor) as tx:
@@ -77,7 +78,10 @@ async def open_page(visit: Annotated[Visit, Depends(clerk)]) -> Response:
 
 @router.get("/cases/{public_id}")
 async def case_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> Response:
-    """One case: what is needed, where the consent stands, and (for ten minutes) the last verdict."""
+    """One case: what is needed, where the consent stands, and (for ten minutes) the last verdict.
+
+    A hall that took the case for another department has a page of its own, without contents.
+    """
     return await _case_page(visit, public_id)
 
 
@@ -85,6 +89,9 @@ async def _case_page(
     visit: Visit, public_id: str, *, errors: Sequence[tuple[str, str, str]] = (), status: int = 200
 ) -> Response:
     async with visit.hub.view(visit.actor) as view:
+        case, scope = await in_scope(view, public_id)
+        if scope.hall and not scope.handles:
+            return RedirectResponse(f"/halls/cases/{public_id}", status_code=303)
         case = await readable(view, public_id)
         asked = await requests_of(view, case_id=public_id)
         score = await latest(view, case=case)
@@ -115,7 +122,7 @@ async def ask_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> R
     one may decide is not told here: a request to somebody who may not simply stays unanswered."""
     form = await posted(visit)
     number = text(form, "decider")
-    if number and (errors := _number_errors("decider", "111", number)):
+    if number and (errors := number_errors("decider", "111", number)):
         return await _case_page(visit, public_id, errors=errors, status=422)
     async with visit.hub.tx(visit.actor) as tx:
         case = await readable(tx, public_id)
@@ -230,7 +237,7 @@ async def _counter(visit: Visit, errors: list[tuple[str, str, str]], given: dict
     )  # fmt: skip
 
 
-def _number_errors(name: str, id_type: str, number: str) -> list[tuple[str, str, str]]:
+def number_errors(name: str, id_type: str, number: str) -> list[tuple[str, str, str]]:
     """The faults of a typed number, without the number."""
     try:
         normal_id(id_type, number)

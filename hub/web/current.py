@@ -1,4 +1,4 @@
-"""What a running hub does by the clock: reads new catalogue versions, publishes last month's board, keeps archives."""
+"""What a running hub does by the clock: reads new catalogue versions, publishes boards, archives, watches waivers."""
 
 import asyncio
 
@@ -14,6 +14,7 @@ from hub.cases.procedure import procedure_of
 from hub.cases.summary import summary_of
 from hub.catalogue.catalogue import Catalogue
 from hub.catalogue.current import refresh
+from hub.catalogue.waivers import silent, standing, suspend_silent
 from hub.clock import civil_day
 from hub.errors import Gone, HubError
 from hub.ledger.head import log_key
@@ -25,6 +26,7 @@ from hub.web.pages.words import claim_value
 EVERY_SECONDS = 5.0
 BOARD_SECONDS = 600.0
 ARCHIVE_SECONDS = 20.0
+WAIVER_SECONDS = 60.0
 
 log = structlog.get_logger()
 
@@ -61,6 +63,27 @@ async def keep_board(hub: Hub, stop: asyncio.Event, *, every: float = BOARD_SECO
             log.warning("board.not_published", code=trouble.code)
 
 
+async def keep_waivers(hub: Hub, stop: asyncio.Event, *, every: float = WAIVER_SECONDS) -> None:
+    """Suspend waivers whose source fell silent; officers bring them back. Any number of hubs may look."""
+    while not stop.is_set():
+        try:
+            async with asyncio.timeout(every):
+                await stop.wait()
+        except TimeoutError:
+            pass
+        else:
+            return
+        try:
+            async with hub.view(SYSTEM) as view:
+                fallen = silent(await standing(view))
+            if fallen:
+                async with hub.tx(SYSTEM) as tx:
+                    for material in await suspend_silent(tx):
+                        log.warning("waiver.suspended", material=material)
+        except HubError as trouble:
+            log.warning("waiver.not_looked_at", code=trouble.code)
+
+
 async def keep_archives(hub: Hub, stop: asyncio.Event, *, every: float = ARCHIVE_SECONDS) -> None:
     """Close what is over, make the packages that are missing, destroy those whose time has ended; until told to stop.
 
@@ -82,7 +105,27 @@ async def keep_archives(hub: Hub, stop: asyncio.Event, *, every: float = ARCHIVE
 
 async def archive_round(hub: Hub) -> int:
     """One round of `keep_archives`; returns how many packages were made. A case that fails stops no other."""
-    means = Means(
+    means = means_of(hub)
+    async with hub.tx(SYSTEM) as tx:
+        await close_ripe(tx)
+    async with hub.view(SYSTEM) as view:
+        waiting = await archive.due(view)
+        over = await archive.destroy_due(view)
+    made = 0
+    for case in waiting:
+        try:
+            made += await archive_one(hub, means, case)
+        except HubError as trouble:  # most often ledger.not_yet: its last leaf waits for its place
+            log.info("archive.later", code=trouble.code)
+    for case, kept in over:
+        async with hub.tx(SYSTEM) as tx:
+            await archive.destroy(tx, hub.blobs, case=case, archive=kept)
+    return made
+
+
+def means_of(hub: Hub) -> Means:
+    """What making packages needs of this hub."""
+    return Means(
         blobs=hub.blobs,
         items=hub.items,
         types=hub.types,
@@ -92,24 +135,10 @@ async def archive_round(hub: Hub) -> int:
         signer=hub.signer("receipt"),
         say=lambda kind, path, value: claim_value(kind, path, value, "zh-CN"),
     )
-    async with hub.tx(SYSTEM) as tx:
-        await close_ripe(tx)
-    async with hub.view(SYSTEM) as view:
-        waiting = await archive.due(view)
-        over = await archive.destroy_due(view)
-    made = 0
-    for case in waiting:
-        try:
-            made += await _archive_one(hub, means, case)
-        except HubError as trouble:  # most often ledger.not_yet: its last leaf waits for its place
-            log.info("archive.later", code=trouble.code)
-    for case, kept in over:
-        async with hub.tx(SYSTEM) as tx:
-            await archive.destroy(tx, hub.blobs, case=case, archive=kept)
-    return made
 
 
-async def _archive_one(hub: Hub, means: Means, case: Case) -> bool:
+async def archive_one(hub: Hub, means: Means, case: Case) -> bool:
+    """Make and keep the package of one closed case; False when another process did, or nothing is left to keep."""
     procedure = procedure_of(hub.items[case.item_code])
     try:
         async with hub.view(SYSTEM) as view:

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
 
-from hub.cases import steps
+from hub.cases import promises, steps
 from hub.cases.archive import archive_of
 from hub.cases.evidence import evidence_of
 from hub.cases.notice import all_rankings
@@ -17,7 +17,8 @@ from hub.cases.review import Review, answer_review, reviews_of, waiting_reviews
 from hub.cases.scope import in_scope
 from hub.cases.score import CaseScore, again, by_id, latest
 from hub.catalogue.items import ServiceItem
-from hub.errors import HubError
+from hub.clock import civil_day
+from hub.errors import HubError, Malformed
 from hub.oversight import reliance
 from hub.store.tx import View
 from hub.web.pages.render import render
@@ -37,9 +38,12 @@ async def desk_page(visit: Annotated[Visit, Depends(decider)]) -> Response:
         reviews = await waiting_reviews(view, department=department)
         rankings = await all_rankings(view, department=department)
         queue = await steps.waiting(view, department=department)
+        checks = await promises.to_check(view, department=department)
+        today = civil_day(view.now)
     items = [one for one in visit.hub.items.values() if one.department == department and one.scheme]
     return render(
         visit, "desk.html", reviews=reviews, rankings=rankings, queue=queue, step_name=_step_name,
+        checks=checks, today=today,
         all_items=visit.hub.items, ranked_items=items,
     )  # fmt: skip
 
@@ -58,13 +62,15 @@ async def case_page(public_id: str, visit: Annotated[Visit, Depends(decider)]) -
         flags = await reliance.flags_of(view, case=case) if scope.handles else []
         offices = await office_names(view)
         kept = await archive_of(view, case=case) if scope.handles else None
+        given = await promises.promises_of(view, case=case) if scope.handles else []
+        today = civil_day(view.now)
     mine = [one for one in found if one.code in scope.steps]
     plan = procedure_of(item)
     return render(
         visit, "deskcase.html", case=case, item=item, offices=offices, mine=mine, plan=plan, flags=flags,
         others=[one for one in found if one not in mine], looks={one.type_code: one for one in looks},
         score=score.document if score else None, types=visit.hub.types, reviews=reviews, checked=checked,
-        handles=scope.handles, kept=kept,
+        handles=scope.handles, kept=kept, given=given, today=today,
     )  # fmt: skip
 
 
@@ -95,6 +101,22 @@ async def flag_page(public_id: str, certificate: str, visit: Annotated[Visit, De
         case, _ = await in_scope(tx, public_id)
         await reliance.clear(tx, case=case, certificate=certificate, conclusion=conclusion)
     return RedirectResponse(f"/desk/cases/{public_id}", status_code=303)
+
+
+@router.post("/cases/{public_id}/promises/{promise_id}")
+async def promise_page(public_id: str, promise_id: str, visit: Annotated[Visit, Depends(decider)]) -> Response:
+    """What the later check of a promise found."""
+    form = await posted(visit)
+    found = text(form, "found")
+    if found not in ("kept", "broken"):
+        raise Malformed("form.field_invalid", "请选择属实或不实。", "Choose true or false.")
+    async with visit.hub.tx(visit.actor) as tx:
+        case, scope = await in_scope(tx, public_id)
+        await promises.check(
+            tx, case=case, scope=scope, public_id=promise_id, kept=found == "kept",
+            note=text(form, "note", limit=1000),
+        )  # fmt: skip
+    return RedirectResponse(f"/desk/cases/{public_id}#promises", status_code=303)
 
 
 @router.post("/cases/{public_id}/reviews/{review_id}")

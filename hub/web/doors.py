@@ -16,6 +16,7 @@ from hub.ids import public_token
 from hub.web import (
     authorize,
     casefile,
+    casesteps,
     ciba,
     enrolment,
     grants,
@@ -42,7 +43,8 @@ Message = MutableMapping[str, Any]
 log = structlog.get_logger()
 
 DOORS = (
-    enrolment, issuer, orders, pulls, sources, verifier, casefile, oauth, authorize, ciba, grants, webhooks, public,
+    enrolment, issuer, orders, pulls, sources, verifier, casefile, casesteps, oauth, authorize,
+    ciba, grants, webhooks, public,
 )  # fmt: skip
 """In this order: `/v1/status-lists/mine` is the issuer's, `/v1/status-lists/{list_id}` everybody's."""
 

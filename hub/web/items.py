@@ -11,12 +11,14 @@ from uuid import UUID
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from hub.cases.party import companies_for
+from hub.cases.promises import barred
 from hub.cases.uploads import filed
 from hub.catalogue.catalogue import listed
 from hub.catalogue.items import CLASSES, LEVELS, ServiceItem
 from hub.catalogue.materials import offices as known_offices
 from hub.catalogue.plan import Facts, ItemPlan, Planned, plan_all, plan_item
-from hub.catalogue.planner import companies_of, facts
+from hub.catalogue.planner import facts
 from hub.catalogue.search import QUERY_CHARACTERS, search
 from hub.catalogue.waivers import standing
 from hub.errors import Gone, NotFound
@@ -87,7 +89,9 @@ async def item_page(code: str, visit: Annotated[Visit, Depends(visit_of)]) -> Re
         known=known_offices(), ways=planwords.WAYS, reasons=planwords.REASONS, waiver_words=planwords.WAIVERS,
         party_options=[(one.code, one.name) for one in parties], silent=planwords.SILENT, if_any=planwords.IF_ANY,
         levels=LEVELS, classes=CLASSES, groups=_groups(item),
-        may_apply=item.complete and item.subject == "natural" and item.department in offices,
+        may_apply=item.complete
+        and item.department in offices
+        and (item.subject == "natural" or (party is not None and party.company is not None)),
         for_child=any(m.holder == "child" for m in item.materials),
     )  # fmt: skip
 
@@ -148,7 +152,7 @@ async def _facts(view: View, visit: Visit, party: Party) -> Facts:
     people = [one for one in (visit.subject_id, party.child, party.company) if one is not None]
     return await facts(
         view, person=visit.subject_id, types=visit.hub.types, child=party.child, company=party.company,
-        filed=await filed(view, people),
+        filed=await filed(view, people), promises=not await barred(view, party.company or visit.subject_id),
     )  # fmt: skip
 
 
@@ -156,7 +160,9 @@ async def _parties(view: View, visit: Visit, item: ServiceItem) -> list[Party]:
     """For whom this item can be planned: children where it is about a child, companies where it is theirs."""
     if item.subject == "legal":
         found = []
-        for number, company in enumerate(await companies_of(view, visit.subject_id), start=1):
+        for number, company in enumerate(
+            await companies_for(view, person=visit.subject_id, item_code=item.code), start=1
+        ):
             found.append(Party(f"c{number}", await _company_name(view, company), company=company))
         return found or [Party("new", visit.t("尚未设立的企业", "a company not set up yet"))]
     if any(material.holder == "child" for material in item.materials):

@@ -7,9 +7,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from uuid import UUID
 
-from hub.actor import SYSTEM, Actor
+from hub.actor import SYSTEM, Actor, ActorKind
 from hub.cases.gather import to_pull
 from hub.cases.open import readable
+from hub.cases.party import on_behalf
+from hub.cases.scope import Scope, in_scope
 from hub.catalogue.sources import PullSource, pull_sources
 from hub.store.tx import Tx
 from hub.verification import pull
@@ -68,8 +70,13 @@ async def pull_for_case(hub: Hub, actor: Actor, public_id: str) -> Pulled:
     if not await _sources(hub):
         return {}
     async with hub.view(actor) as view:
-        case = await readable(view, public_id)
-        by, keys = await to_pull(view, case=case)
+        scope: Scope | None = None
+        if actor.kind is ActorKind.OFFICER:  # of its department, or of the hall that has it
+            case, scope = await in_scope(view, public_id)
+        else:
+            view = await on_behalf(view, public_id=public_id)
+            case = await readable(view, public_id)
+        by, keys = await to_pull(view, case=case, scope=scope)
     return await pull_first(hub, by=by, asked=keys)
 
 

@@ -7,6 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from hub.cases.model import StepState
 from hub.cases.open import readable
+from hub.cases.party import on_behalf
 from hub.cases.steps import steps_of
 from hub.oversight import ratings
 from hub.web.pages.render import render
@@ -21,7 +22,8 @@ handling = officer("complaints.handle")
 @router.get("/cases/{public_id}/rate")
 async def rate_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> Response:
     """Every finished step of one's own case, with its rating or a form for it."""
-    async with visit.hub.view(visit.actor) as view:
+    async with visit.hub.view(visit.actor) as plain:
+        view = await on_behalf(plain, public_id=public_id)
         case = await readable(view, public_id)
         given = await ratings.of_case(view, case=case)
         done = [step for step in await steps_of(view, case=case) if step.state is StepState.DECIDED]
@@ -42,7 +44,8 @@ async def rate_post(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -
     """Rate one step."""
     form = await posted(visit)
     score = text(form, "score", limit=2)
-    async with visit.hub.tx(visit.actor) as tx:
+    async with visit.hub.tx(visit.actor) as plain:
+        tx = await on_behalf(plain, public_id=public_id)
         case = await readable(tx, public_id)
         await ratings.rate(
             tx, case=case, step=text(form, "step", limit=48), score=int(score) if score.isdecimal() else 0,

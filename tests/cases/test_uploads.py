@@ -80,6 +80,9 @@ async def test_brought_once_and_never_again(world: World, tmp_path: Path) -> Non
     taken = await reviewed(world, case, second, MaterialState.ACCEPTED)
     with pytest.raises(Conflict):
         await reviewed(world, case, second, MaterialState.REFUSED, "晚了")
+    early = await world.case(person)
+    async with world.view() as view:
+        assert await uploads.held(view, case=early, item=world.items[SCHOOL]) == {}, "nobody has seen the original yet"
     async with world.tx(CLERK) as tx:
         seen, scope = await in_scope(tx, case.public_id)
         compared = await uploads.compare(tx, case=seen, scope=scope, public_id=taken.public_id)
@@ -89,9 +92,11 @@ async def test_brought_once_and_never_again(world: World, tmp_path: Path) -> Non
 
     later = await world.case(person)
     async with world.view() as view:
-        held = await uploads.held(view, case=later)
+        held = await uploads.held(view, case=later, item=world.items[SCHOOL])
         assert held["work"].public_id == second.public_id
         assert await uploads.content(view, blobs, held["work"]) == data
+        household = world.items["441900-realestate-transfer"]
+        assert await uploads.held(view, case=later, item=household) == {}, "another matter's officers see none of it"
     with pytest.raises(Conflict) as again:
         await uploaded(world, blobs, later, person, pdf("again"))
     assert again.value.code == "material.held_already"
@@ -106,9 +111,10 @@ async def test_brought_once_and_never_again(world: World, tmp_path: Path) -> Non
             await uploads.content(view, blobs, second)
     world.clock.advance(days=366)
     async with world.view() as view:
-        assert await uploads.held(view, case=later) == {}, "until it expires"
+        assert await uploads.held(view, case=later, item=world.items[SCHOOL]) == {}, "until it expires"
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_another_persons_case_is_nobodys_to_fill(world: World, tmp_path: Path) -> None:
     blobs, person, stranger = FileBlobs(tmp_path / "blobs"), world.person("陈大文"), world.person("别人")
     await world.department("dg-edu")
@@ -124,6 +130,7 @@ async def test_another_persons_case_is_nobodys_to_fill(world: World, tmp_path: P
             await in_scope(tx, case.public_id)
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 async def test_any_hall_takes_a_case_for_any_department_and_sees_only_its_own(world: World) -> None:
     await world.department("dg-edu")
     await world.department("dg-data")

@@ -15,6 +15,8 @@ from hub.catalogue.current import refresh
 from hub.catalogue.model import DraftState, WaiverState
 from hub.catalogue.publish import publish_items
 from hub.catalogue.sources import declare, sources
+from hub.certificates import status
+from hub.clock import seconds
 from hub.errors import Conflict, Forbidden, HubError
 from hub.ledger.model import leaves
 from hub.registry import officers
@@ -85,6 +87,7 @@ async def refused(kind: type[HubError], doing: Any) -> str:
     return told.value.code
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_publishing_the_whole_catalogue_once_leaves_1817_leaves(city: City) -> None:
     async with city.world.tx(SYSTEM) as tx:
         new = await publish_items(tx, city.catalogue.values())
@@ -114,6 +117,7 @@ async def test_a_version_goes_from_draft_to_published_by_two_officers(city: City
     assert (changed, city.catalogue[MARRIAGE].version, len(city.catalogue)) == (1, 2, 1817)
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_a_version_stands_from_its_first_day_and_not_before(city: City) -> None:
     later = raised(city.catalogue, valid_from="2099-01-01")
     draft = await city.does("drafts", drafts.draft_item, document=later)
@@ -124,6 +128,7 @@ async def test_a_version_stands_from_its_first_day_and_not_before(city: City) ->
     assert city.catalogue[MARRIAGE].version == 1
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_nobody_else_and_nobody_alone_changes_an_item(city: City) -> None:
     document = raised(city.catalogue)
     for stranger in ("other-drafts", "clerk", "reviews"):
@@ -148,6 +153,7 @@ async def test_nobody_else_and_nobody_alone_changes_an_item(city: City) -> None:
         )
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_an_old_or_broken_version_is_no_draft(city: City) -> None:
     async with city.world.tx(SYSTEM) as tx:
         await publish_items(tx, [city.catalogue[MARRIAGE]])
@@ -169,13 +175,53 @@ async def test_a_verified_waiver_needs_a_live_source_and_stops_with_it(city: Cit
         now = await waivers.standing(view)
         assert now.waivers["marriage"].effective
         assert now.sources["marriage"].live
-        assert waivers.counts(now.waivers)["verified"]["in_force"] == 1
+        assert waivers.counts(now.every)["verified"]["in_force"] == 1
         rows = await waivers.history(view, "marriage")
         assert [(row.state, row.current) for row in rows] == [("connected", False), ("in_force", True)]
     city.world.clock.advance(days=8)  # the department's signed list has ended: nobody is at work there
     async with city.world.view() as view:
         silent = (await waivers.standing(view)).waivers["marriage"]
     assert (silent.state, silent.effective) == (WaiverState.IN_FORCE, False)
+
+    # The hub suspends it by itself, once; the source alone does not bring it back, two officers do.
+    async with city.world.tx() as tx:
+        assert await waivers.suspend_silent(tx) == ["marriage"]
+        assert await waivers.suspend_silent(tx) == []
+        last = (await waivers.history(tx, "marriage"))[-1]
+    assert (last.state, last.made_by, last.current) == ("suspended", None, True)
+    assert await refused(HubError, city.moved("marriage", "in_force")) == "waiver.no_source"
+    civil = city.world.departments["dg-civil"]
+    (uri,) = civil.lists
+    async with city.world.tx(city.world.acting(civil)) as tx:
+        await status.push(tx, token=civil.sign_list(uri, {}, seconds(tx.now)))
+    async with city.world.view() as view:
+        back = (await waivers.standing(view)).waivers["marriage"]
+    assert (back.state, back.effective, back.source is not None) == (WaiverState.SUSPENDED, False, True)
+    await city.moved("marriage", "in_force")
+    async with city.world.view() as view:
+        assert (await waivers.standing(view)).waivers["marriage"].effective
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_a_waiver_for_one_item_belongs_to_its_department_and_decides_there(city: City) -> None:
+    item = city.catalogue[MARRIAGE]
+    paper = next(one for one in item.materials if waivers.register()[one.code].waiver == "verified")
+    wang = city.world.person("王")
+    await city.world.certificate(waivers.register()[paper.code].evidence[0]["type"], (wang, "head"))
+    async with city.world.tx() as tx:
+        await publish_types(tx, city.world.types.values())
+    for state in ("connected", "in_force"):
+        said = {"material": paper.code, "state": WaiverState(state), "reason": "本事项", "item": item}
+        stranger = city.does("other-drafts", drafts.draft_waiver, **said)
+        assert await refused(Forbidden, stranger) == "catalogue.not_owner"
+        draft = await city.does("drafts", drafts.draft_waiver, **said)
+        await city.does("reviews", drafts.review, public_id=draft.public_id)
+        await city.does("reviews", drafts.publish, public_id=draft.public_id)
+    async with city.world.view() as view:
+        now = await waivers.standing(view)
+    assert now.waiver(MARRIAGE, paper.code).effective
+    assert not now.waiver("441900-other", paper.code).effective, "elsewhere it is only announced"
+    assert waivers.counts(now.every)["verified"]["in_force"] == 1
 
 
 async def test_a_promise_needs_the_days_of_its_later_check(city: City) -> None:

@@ -43,6 +43,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "grant_id": frozenset({"edu"}),
     "access": frozenset({"auditor", "wang"}),
     "objection": frozenset({"complaints of edu"}),  # of the department that is complained of
+    "objection_id": frozenset({"edu"}),
     "entrustment": frozenset({"wang"}),
     "type": frozenset({"degree"}),
     "visit": frozenset({"wang"}),
@@ -114,6 +115,24 @@ ROWS: dict[str, Row] = {
     "GET /v1/cases": Row("department"),
     "GET /v1/cases/{case_id}": Row("department", "case"),
     "POST /v1/cases/{case_id}/score": Row("department", "case", _json(disclosures=[])),
+    "GET /v1/steps": Row("department"),
+    "GET /v1/cases/{case_id}/steps": Row("department", "case"),
+    "POST /v1/cases/{case_id}/steps/{code}/decision": Row(
+        "department", "case", _json(officer="x", passed=True, reason="verified"), alike=False  # no such officer
+    ),
+    "POST /v1/cases/{case_id}/steps/{code}/pause": Row(
+        "department", "case", _json(officer="x", ask="x"), alike=False
+    ),
+    "POST /v1/cases/{case_id}/steps/{code}/resume": Row("department", "case", _json(officer="x"), alike=False),
+    "GET /v1/cases/{case_id}/materials": Row("department", "case"),
+    "GET /v1/cases/{case_id}/materials/{material_id}": Row("department", "case", alike=False),  # none is there
+    "POST /v1/cases/{case_id}/materials/{material_id}": Row(
+        "department", "case", _json(officer="x", decision="accepted"), alike=False
+    ),
+    "GET /v1/objections": Row("department"),
+    "POST /v1/objections/{objection_id}/answer": Row(
+        "department", "objection_id", _json(officer="o15", outcome="explained", words="x"), alike=False
+    ),
     "GET /v1/grants/{grant_id}": Row("department", "grant_id"),
     "DELETE /v1/grants/{grant_id}": Row("department", "grant_id"),
     "POST /v1/webhooks": Row("department", send=_json(url="https://a.example/x", events=["grant.withdrawn"])),
@@ -206,6 +225,9 @@ ROWS: dict[str, Row] = {
     "POST /cases/{public_id}/review": Row("citizen", "case", _form(reason="x")),
     "POST /cases/{public_id}/gather": Row("citizen", "case"),
     "POST /cases/{public_id}/materials": Row("citizen", "case", _form(material="x"), alike=False),  # no file is sent
+    "POST /cases/{public_id}/promises": Row(
+        "citizen", "case", _form(material="x", read="1"), alike=False  # no promise is taken for it
+    ),
     "POST /cases/{public_id}/steps/{code}/resume": Row("citizen", "case", alike=False),  # no step has begun
     "POST /cases/{public_id}/withdraw": Row("citizen", "case"),
     "POST /cases/{public_id}/archive": Row("citizen", "case"),
@@ -251,6 +273,14 @@ ROWS: dict[str, Row] = {
     "POST /counter/cases/{public_id}/code": Row("counter", "case", _form(code="x")),
     "GET /office-rules": Row("public"),
     "POST /office/holds": Row("counter", send=_form(code="x", key="x", span="x")),
+    "GET /halls": Row("counter"),
+    "POST /halls/cases": Row("counter", send=_form(hall="x")),
+    "GET /halls/cases/{public_id}": Row("counter", "case"),
+    "GET /halls/cases/{public_id}/receipts": Row("counter", "case"),
+    "POST /halls/cases/{public_id}/gather": Row("counter", "case"),
+    "POST /halls/cases/{public_id}/materials": Row("counter", "case", _form(material="x"), alike=False),  # no file
+    "POST /halls/cases/{public_id}/handover": Row("counter", "case", alike=False),  # it was taken in no hall
+    "POST /halls/cases/{public_id}/answer": Row("counter", "case", _form(decision="receive"), alike=False),  # none sent
     "GET /office": Row("counter"),
     "POST /office/cases/{public_id}": Row("counter", "case", alike=False),  # not for a case without such a rule
     "GET /office/{public_id}": Row("counter", "look"),
@@ -270,6 +300,9 @@ ROWS: dict[str, Row] = {
         "deciding", "case", _form(decision="verified"), alike=False  # no step has begun
     ),
     "POST /desk/cases/{public_id}/flags/{certificate}": Row("deciding", "case", alike=False),  # nothing is flagged
+    "POST /desk/cases/{public_id}/promises/{promise_id}": Row(
+        "deciding", "case", _form(found="kept"), alike=False  # none was made
+    ),
     "POST /desk/cases/{public_id}/archive": Row("deciding", "case"),
     "POST /desk/cases/{public_id}/close": Row("deciding", "case"),
     "POST /desk/rankings": Row("deciding"),

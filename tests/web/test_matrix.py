@@ -199,6 +199,7 @@ async def city(sqlite_database: str, clock: FixedClock, tmp_path: Path) -> City:
         "webhook": endpoint.public_id,
         "look": look.public_id,
         "objection": objection.public_id,
+        "objection_id": objection.public_id,
         "visit": visit.public_id,
         "ranking": ranking.public_id,
         "item": case.item_code,

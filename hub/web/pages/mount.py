@@ -32,6 +32,7 @@ from hub.web import (
     disputes,
     entrust,
     forms,
+    halls,
     inbox,
     items,
     login,
@@ -64,7 +65,7 @@ DOORS = (
     login, signin, again, devices, demoprovider, wallet, apply, items, requests, inbox, usecode, passkeys, entrust,
     accesses, disputes, verify, counter, desk, rankings, office, rules, officer, auditor, admin, developers, mycase,
     casework, objections, forms,
-    appointments, board, ratings, archives,
+    appointments, board, ratings, archives, halls,
 )  # fmt: skip
 
 HEADERS = {

@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse
 from hub.catalogue.items import ServiceItem
 from hub.clock import SHANGHAI
 from hub.registry.types import CertificateType
-from hub.web.pages import words
+from hub.web.pages import casewords, words
 
 if TYPE_CHECKING:
     from hub.web.pages.visit import Visit
@@ -110,7 +110,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.globals |= {"t": t, "words": words, "style": f"/static/site.css?{_digest('site.css')}"}
+    env.globals |= {"t": t, "words": words, "casewords": casewords, "style": f"/static/site.css?{_digest('site.css')}"}
     env.filters |= {"name": _name, "when": _when, "day": _day, "last_day": _last_day, "clock_time": _clock_time}
     env.filters |= {"item_name": _item_name, "type_name": _type_name, "claim_name": _claim_name}
     return env

@@ -143,6 +143,8 @@ STEP_STATES: dict[str, Word] = {
 FINDINGS: dict[str, Word] = {
     "verified": Word("平台已核验，不用带", "Verified, need not be brought", "check", "ok"),
     "uploaded": Word("已收下", "Taken", "check", "ok"),
+    "waived": Word("免提交，部门自己核查", "Not handed in: the office checks it", "check", "ok"),
+    "promised": Word("已承诺，事后核查", "Promised, checked afterwards", "check", "ok"),
     "waits": Word("已上传，等工作人员看", "Uploaded, waits to be read", "clock", "info"),
     "mend": Word("要补", "To be mended", "info", "warn"),
     "refused": Word("不能用", "Cannot be used", "cross", "bad"),
