@@ -20,7 +20,7 @@ import structlog
 
 from hub.actor import SYSTEM
 from hub.consent.model import RequestState, consent_requests
-from hub.errors import NotFound
+from hub.errors import HubError, NotFound
 from hub.formats.contacts import mask_contact
 from hub.notices.contacts import CONTACT_BOUND
 from hub.notices.message import Attempt, Message, Transport
@@ -62,8 +62,8 @@ class Events(Protocol):
         """Try one delivery once, outside any transaction."""
         ...
 
-    async def heard(self, tx: Tx, row: Any, attempt: Attempt) -> None:
-        """Remember how the endpoint does."""
+    async def heard(self, tx: Tx, row: Any, attempt: Attempt) -> bool:
+        """Remember how the endpoint does; True when that ends it."""
         ...
 
 
@@ -104,17 +104,25 @@ class Deliverer:
         return len(rows)
 
     async def _deliver(self, row: Any, lease: UUID) -> None:
-        attempt, outcome = None, await self._unfit(row)
+        attempt, outcome = None, self._unfit(row)
         if outcome is None:
-            attempt, outcome = await self._attempt(row)
+            try:
+                attempt, outcome = await self._attempt(row)
+            except HubError:
+                raise  # the database is away: the lease ends, and it is tried again
+            except Exception as fault:  # a fault of ours in one message must not hold up the others
+                log.error("notice.attempt_failed", message=row.public_id, fault=type(fault).__name__)
+                attempt = Attempt(sent=False, fault="delivery.failed")
+                outcome = self._after(row, attempt)
         async with self._db.tx(SYSTEM) as tx:
             if attempt is not None and row.purpose == Purpose.EVENT:
-                await self._events.heard(tx, row, attempt)
+                if await self._events.heard(tx, row, attempt):
+                    outcome = Outcome(DeliveryState.DEAD, attempt.fault)
             if await write_down(tx, row, lease, outcome):
                 again = outcome.state is DeliveryState.WAITING
                 self._on_end(row.channel, "failed" if again and outcome.counted else str(outcome.state))
 
-    async def _unfit(self, row: Any) -> Outcome | None:
+    def _unfit(self, row: Any) -> Outcome | None:
         """Given up because its time is over; None when it may be tried."""
         if row.expires_at <= self._db.clock():
             return Outcome(DeliveryState.DEAD, row.fault or "delivery.expired")

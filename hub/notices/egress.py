@@ -42,7 +42,8 @@ class Egress:
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError:
+            httpx.URL(url)
+        except (ValueError, httpx.InvalidURL):
             raise _bad_url() from None
         schemes = ("https", "http") if self.plain else ("https",)
         plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= URL_MAX

@@ -21,6 +21,8 @@ from hub.store.tx import Tx, View
 
 LEAVES_AT_ONCE = 1000
 ROW = 1
+PULL_ASKED = "pull.asked"
+"""A pull is recorded before it is made; how it ended is a look of its own, and that is told."""
 PROOFS = "prove-"
 """Purposes of looks by which the hub proves that somebody may act for another: the person who acts knows of them."""
 
@@ -75,7 +77,8 @@ async def _told(tx: Tx, rows: Sequence[Any]) -> list[Told]:
     """One notice for what one call looked at, to the holder and to whoever agreed in their place."""
     calls: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: (row.at, row.subject_seq)):
-        if row.outcome != Outcome.ACCEPTED or not row.purpose.startswith(PROOFS):
+        proved = row.outcome == Outcome.ACCEPTED and row.purpose.startswith(PROOFS)
+        if not proved and row.reason != PULL_ASKED:
             calls[row.subject_id, row.department, row.case_id, row.at, row.basis, row.visible_at].append(row)
     approvers = await _approvers(tx, rows)
     told = []

@@ -56,19 +56,19 @@ class Webhooks:
         )  # fmt: skip
         return attempt
 
-    async def heard(self, tx: Tx, row: Any, attempt: Attempt) -> None:
-        """Note success or failure; after long failure, or when told that it is gone, the endpoint is disabled."""
+    async def heard(self, tx: Tx, row: Any, attempt: Attempt) -> bool:
+        """Note success or failure; after long failure, or when told that it is gone, the endpoint is disabled: True."""
         table = webhook_endpoints.c
         mine = sa.and_(table.id == row.endpoint_id, table.state == EndpointState.ACTIVE)
         if attempt.sent:
             await tx.run(webhook_endpoints.update().where(mine).values(failing_since=None, fault=None))
-            return
+            return False
         since = sa.func.coalesce(table.failing_since, sa.bindparam(None, tx.now, type_=table.failing_since.type))
         await tx.run(webhook_endpoints.update().where(mine).values(failing_since=since, fault=attempt.fault))
         over = sa.true() if attempt.fault == "webhook.gone" else table.failing_since <= tx.now - DISABLED_AFTER
         ended = await tx.first(sa.select(webhook_endpoints).where(mine, over))
         if ended is None:
-            return
+            return False
         await tx.run(
             webhook_endpoints.update().where(mine).values(state=EndpointState.DISABLED, disabled_at=tx.now)
         )
@@ -84,6 +84,7 @@ class Webhooks:
         log.warning(
             "webhook.disabled", department=ended.department, endpoint=ended.public_id, fault=attempt.fault
         )
+        return True
 
 
 def signers(keyring: Keyring, now: datetime) -> list[Signer]:

@@ -13,7 +13,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from parts import free_port
-from walks.screens import _certificate as x509_for
+from walks.screens import x509_for
 
 __all__ = ["Answering", "answering", "mail_server", "tls"]
 
@@ -21,10 +21,10 @@ REFUSED = "nobody@example.cn"
 """The mail server knows of no such person."""
 
 
-def tls(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS for hub.example, and the authority that a client must trust."""
+def tls(folder: Path, host: str = "localhost") -> tuple[ssl.SSLContext, Path]:
+    """A server's TLS for this host, and the authority that a client must trust."""
     folder.mkdir(exist_ok=True)
-    key, pem = x509_for(folder)
+    key, pem = x509_for(folder, host)
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.load_cert_chain(pem, key)
     return made, pem

@@ -14,7 +14,7 @@ from oversight.test_objections import objected, relied_on, superseded
 
 from hub.access.history import of_subject
 from hub.actor import Actor, ActorKind
-from hub.cases.office import ask_office, look_by_office
+from hub.cases.office import ask_office, confirm_office, look_by_office
 from hub.certificates.model import StatusEvent
 from hub.consent.office import load_rules
 from hub.consent.withdraw import withdraw
@@ -164,6 +164,35 @@ async def test_a_look_by_office_power_cannot_be_silenced(small: Telling) -> None
     await small.tell()
     assert (await small.kinds(wang))[-1] is NoticeKind.OFFICE
     assert ["without your consent" in text for text in small.texts()] == [True]
+
+
+async def test_a_look_that_a_published_rule_delays_is_told_when_its_time_has_come(small: Telling) -> None:
+    rule = load_rules()["441900-ps-household-papers"]
+    await small.department("dg-ps")
+    wang = small.person("王小明")
+    await small.certificate("household_register", (wang, "head"))
+    await small.reach(wang, PHONE)
+    case = await small.case(wang, item=rule.item_code)
+    clerk, second = (
+        Actor(ActorKind.OFFICER, department="dg-ps", officer_id=uuid4(), roles=frozenset({"clerk"})) for _ in range(2)
+    )
+    async with small.tx(clerk) as tx:
+        asked = await ask_office(tx, case_id=case.public_id, rule=rule)
+    async with small.tx(second) as tx:
+        await confirm_office(tx, public_id=asked.public_id, agree=True)
+    async with small.tx(clerk) as tx:
+        await look_by_office(
+            tx, public_id=asked.public_id, rules=load_rules(), items=small.items, types=small.types, issuer="x"
+        )
+    await small.tell()
+    subject = await small.subject(wang)
+    async with small.view() as view:
+        assert await inbox.unread(view, subject_id=subject) == 0
+    assert (await small.kinds(wang), small.messages()) == ([], [])
+    small.clock.advance(days=rule.delay.days)
+    await small.tell()
+    assert await small.kinds(wang) == [NoticeKind.OFFICE]
+    assert len(small.messages()) == 1
 
 
 # ── contacts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -323,6 +352,26 @@ async def test_two_deliverers_at_once_send_each_message_once(telling: Telling) -
 
     await asyncio.gather(work(), work(), work())
     assert len(way.sent) == len(set(way.sent)) == 40
+
+
+class Broken:
+    """A way out with a fault of ours in it."""
+
+    async def send(self, message: Message) -> Attempt:
+        raise ZeroDivisionError
+
+
+async def test_a_fault_of_ours_in_one_way_holds_up_no_other(small: Telling) -> None:
+    wang = small.person("王小明")
+    await small.certificate("degree", (wang, "owner"))
+    await small.reach(wang, PHONE)
+    await small.reach(wang, MAIL)
+    case = await small.case(wang)
+    await small.ask("dg-edu", case, [small.detail(case, ["degree"])], of=wang)
+    way = Slow()
+    await small.tell(small.sending({Channel.SMS: Broken(), Channel.EMAIL: way}))
+    assert len(way.sent) == 1
+    assert sorted(await states(small))[-1] == (DeliveryState.WAITING, "delivery.failed")
 
 
 async def test_an_erased_person_is_told_nothing(telling: Telling) -> None:

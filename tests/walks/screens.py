@@ -26,10 +26,10 @@ DOCS = ROOT / "docs" / "screenshots"
 WRITE = os.environ.get("YIMEN_WRITE_SCREENSHOTS") == "1"
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
+def x509_for(folder: Path, host: str = HOST) -> tuple[Path, Path]:
     """A key and a self-signed x509 certificate for this run."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder()
@@ -39,7 +39,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=2))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     paths = folder / "tls.key", folder / "tls.pem"
@@ -55,7 +55,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 @asynccontextmanager
 async def served(app: FastAPI, folder: Path) -> AsyncIterator[int]:
     """The application on 127.0.0.1 with TLS; gives the port."""
-    key, pem = _certificate(folder)
+    key, pem = x509_for(folder)
     port = free_port()
     config = uvicorn.Config(
         app, host="127.0.0.1", port=port, ssl_keyfile=key, ssl_certfile=pem, lifespan="off", log_level="error"
