@@ -195,7 +195,7 @@ def _addresses(world: World) -> None:
     console.rule("[bold]打开看看[/bold]  Open these, one click to sign in", align="left")
     places = [("首页 home", "/"), ("家长 the parent", f"/login?as={parent}&next=/wallet")]
     places += [(label, f"/login?as={rest}") for label, rest in officers]
-    places += [("任何人核验 anybody", "/verify"), ("接口描述 API", "/openapi.json")]
+    places += [("演示发件箱 outbox", "/outbox"), ("任何人核验 anybody", "/verify"), ("接口描述 API", "/openapi.json")]
     for label, path in places:
         console.print(f"  {label}{' ' * (28 - cell_len(label))}{world.url}{path}", soft_wrap=True)
     console.print(f"\n  数据 data: {world.folder}    停止 stop: Ctrl-C\n")

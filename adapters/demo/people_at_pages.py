@@ -1,11 +1,15 @@
 """What people of the story do on pages: sign in, apply, agree, withdraw, look who looked. Plain forms, no script."""
 
+import re
+import time
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 from adapters.demo.browser import Box, Browser, Page
 from adapters.demo.families import Family
 from adapters.demo.telling import expect, surprise
+
+PATIENCE = 60.0
 
 
 def person_key(family: Family) -> str:
@@ -83,6 +87,28 @@ def withdraw(browser: Browser, grants: tuple[str, ...]) -> int:
         expect("done" in parse_qs(urlsplit(after.url).query), "收回没有成功", "withdrawing failed")
         done += 1
     return done
+
+
+def add_phone(browser: Browser, number: str) -> None:
+    """Give a phone number, read the code in the demo's outbox as one would on the phone, and confirm it."""
+    page = browser.send(browser.open("/inbox/settings").form("/inbox/contacts"), fill={"address": number})
+    code = re.search(r"验证码 ([0-9]{6})", message(browser, "验证码"))
+    form = next((one for one in page.forms if one.action.endswith("/code")), None)
+    if form is None or code is None:
+        surprise("没有收到验证码", "no code arrived")
+    done = browser.send(form, fill={"code": code[1]})
+    expect(done.says("已确认"), "手机没有确认", "the phone was not confirmed")
+
+
+def message(browser: Browser, *words: str) -> str:
+    """Wait until the demo's outbox shows a message with these words; gives the page's text."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        page = browser.open("/outbox")
+        if page.says(*words):
+            return page.text
+        time.sleep(0.2)
+    return surprise(f"发件箱里没有“{words[0]}”", f"the outbox never showed {words[0]}")
 
 
 def cards(browser: Browser) -> list[str]:

@@ -16,6 +16,7 @@ from adapters.demo.world import World
 from adapters.offline import Checker
 from hub.formats.note import parse_vkey
 
+PHONE = "13800138000"
 NOT_GIVEN = ("marriage", "结婚")
 """The type that the parent leaves unticked, and a word of its heading on the page."""
 OUTCOMES = {"accepted": "可采信", "no_record": "无登记", "refused": "已拒绝", "undecided": "暂无法核验"}
@@ -80,6 +81,11 @@ def _apply(stage: Stage) -> str:
         f"{person.name}用演示身份登录，“我的证照”里已有 {len(cards)} 份，没有交过一张纸",
         f"The father signs in; his wallet holds {len(cards)} certificates, and he handed in no paper",
     )
+    pages.add_phone(stage.parent, PHONE)
+    teller.good(
+        "他登记手机并用验证码确认；演示不真的发短信，都写进 /outbox",
+        "He adds his phone and confirms it with a code; the demonstration sends no texts, see /outbox",
+    )
     case_id = pages.apply_for_child(stage.parent, asking.SCHOOL)
     teller.good(
         "为孩子申请积分入学，开出办件", "He applies for a school place for his child: a case is opened"
@@ -103,6 +109,11 @@ def _ask(stage: Stage, case_id: str) -> Round:
     teller.good(
         f"教育局按事项目录请求 {len(types)} 类证照（private_key_jwt + DPoP，CIBA），对照码 {code}",
         f"It asks for {len(types)} types, within the caps of the item, with code {code}",
+    )
+    pages.message(stage.parent, "教育局 请您同意查看证照")
+    teller.good(
+        "手机收到通知：哪个部门请他同意，没有链接，没有姓名和证件号",
+        "His phone is told which department asks: no link, no name, no number",
     )
     expect(stage.bureau.client.poll(asked) is None, "还没同意就拿到了凭证", "a token came before any consent")
     page = pages.agree(stage.parent, code, _tick)

@@ -24,6 +24,13 @@ def who_looked(stage: Stage, told: Told) -> int:
     expect(refused >= 3, f"只显示了 {refused} 次拒绝", f"only {refused} refusals are shown")
     for leaf in shown:
         stage.checker.in_ledger(leaf)
+    box = stage.parent.open("/inbox")
+    for word in ("按您的同意查看了证照", "请您同意查看证照"):
+        expect(box.says(word), f"“消息”里没有“{word}”", f"the messages lack {word}")
+    stage.teller.good(
+        "“消息”里：谁请他同意，谁看过；手机也收到了",
+        "His messages say who asked and who looked; the phone got them too",
+    )
     stage.teller.good(
         f"本人 {len(mine)} 条、孩子 {len(childs)} 条，被拒绝的也在内；编号连续，{len(shown)} 个日志证明都成立",
         f"{len(mine)} looks at his data and {len(childs)} at the child's, refusals included; every proof holds",

@@ -105,6 +105,7 @@ def environment(folder: Path, url: str, port: int) -> dict[str, str]:
         "YIMEN_PUBLIC_URL": url,
         "YIMEN_PORT": str(port),
         "YIMEN_LOG_LEVEL": "warning",
+        "YIMEN_NOTICE_FILES_DIR": str(folder / "outbox"),
         "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",

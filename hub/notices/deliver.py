@@ -115,9 +115,9 @@ class Deliverer:
                 attempt = Attempt(sent=False, fault="delivery.failed")
                 outcome = self._after(row, attempt)
         async with self._db.tx(SYSTEM) as tx:
-            if attempt is not None and row.purpose == Purpose.EVENT:
-                if await self._events.heard(tx, row, attempt):
-                    outcome = Outcome(DeliveryState.DEAD, attempt.fault)
+            event = attempt if row.purpose == Purpose.EVENT else None
+            if event is not None and await self._events.heard(tx, row, event):
+                outcome = Outcome(DeliveryState.DEAD, event.fault)
             if await write_down(tx, row, lease, outcome):
                 again = outcome.state is DeliveryState.WAITING
                 self._on_end(row.channel, "failed" if again and outcome.counted else str(outcome.state))

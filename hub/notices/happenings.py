@@ -55,7 +55,7 @@ async def _asked(tx: Tx, facts: Mapping[str, Any], at: datetime, _: Types) -> Se
     if row is None or row.approver is None:
         return []
     held = {UUID(one) for one in row.holders}
-    about = next(iter(held - {row.approver}), None)
+    about = None if row.approver in held else next(iter(held), None)
     return [
         Told(
             subject_id=row.approver,

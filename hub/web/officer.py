@@ -1,6 +1,7 @@
 """A department's own page: what it registered, what needs attention, and files handed in for its agent to sign."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
@@ -9,6 +10,7 @@ from hub.certificates import workorders
 from hub.certificates.overview import counts
 from hub.certificates.status import lists_of
 from hub.errors import HubError, Malformed
+from hub.notices import endpoints
 from hub.registry.keys import history
 from hub.registry.model import may
 from hub.web.pages.render import render
@@ -68,10 +70,12 @@ async def _page(visit: Visit, errors: list[tuple[str, str, str]]) -> Response:
         orders = await workorders.of_department(view)
         keys = await history(view, department)
         lists = await lists_of(view, department=department)
+        called = await endpoints.of_department(view, department=department)
         now = view.now
     return render(
         visit, "officer.html", status=422 if errors else 200, errors=errors, counts=listed, orders=orders,
         keys=[key for key in keys if key.stands_at(now)], lists=lists,
+        called=[(one, urlsplit(one.url).hostname) for one in called],
         types=[kind for kind in visit.hub.types.values() if department in kind.issuers],
         all_types=visit.hub.types, may_upload=may(visit.actor.roles, "certificates.upload"),
         may_confirm=may(visit.actor.roles, "certificates.approve"), me=visit.actor.officer_id,

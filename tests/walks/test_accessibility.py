@@ -14,6 +14,9 @@ from walks.test_screens import enter
 from web.pages.family import Family, make_family
 from world import World
 
+from hub.actor import SYSTEM
+from hub.notices.derive import derive
+
 AXE = Path(__file__).parent / "vendor" / "axe-4.12.1.min.js"
 SHA256 = "84494fec757e4710dc751c8d7a636e457f4532f08f85c86dc9070133fbff53bc"
 RULES = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']"
@@ -79,7 +82,7 @@ async def walk(judge: Judge, family: Family) -> None:
     case = page.url
     await page.click("button:has-text('请申请人同意')")
     await enter(page, family, "parent")
-    for path in ("/wallet", "/requests", "/accesses", f"/wallet/{family.degree}", "/devices"):
+    for path in ("/wallet", "/requests", "/inbox/settings", "/accesses", f"/wallet/{family.degree}", "/devices"):
         await judge.see(path, path)
     await page.goto(f"{BASE}/requests")
     await page.click("a:has-text('看看要什么')")
@@ -93,6 +96,10 @@ async def walk(judge: Judge, family: Family) -> None:
     await judge.see("verdict and score")
     await enter(page, family, "parent")
     await judge.see("who looked", "/accesses")
+    await family.sequence()
+    async with family.hub.tx(SYSTEM) as tx:
+        assert await derive(tx, types=family.hub.types)
+    await judge.see("messages", "/inbox")
     for who in ("issuing", "auditor", "operator"):
         await enter(page, family, who)
         await judge.see(who)

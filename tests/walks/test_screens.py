@@ -145,6 +145,6 @@ async def large_text(eyes: Eyes, family: Family) -> None:
         await enter(page, family, "parent")
         await page.goto(f"{BASE}/wallet?care=1")
         await picture(page, eyes.folder / "care-phone.png", whole=True)
-        for path in ("/wallet", "/accesses", "/requests", "/verify", "/help", "/"):
+        for path in ("/wallet", "/accesses", "/requests", "/inbox/settings", "/verify", "/help", "/"):
             await page.goto(f"{BASE}{path}")
             await eyes.check(page, f"care {path}", tap=60)

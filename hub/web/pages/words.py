@@ -112,6 +112,12 @@ REACHED: dict[str, Word] = {
     Reached.WALLET: Word("没有发出，只在网页上", "Not sent: only on the web pages", "minus", "warn"),
 }
 
+ENDPOINTS: dict[str, Word] = {
+    "active": Word("正常", "Well", "check", "ok"),
+    "failing": Word("打不通，正在重试", "Fails, being retried", "clock", "warn"),
+    "disabled": Word("已停发", "Disabled", "cross", "bad"),
+}
+
 MATERIAL: dict[str, Word] = {
     "open": Word("待核验", "To be verified", "dots", "mute"),
     "held": Word("已核验，免提交", "Verified, not needed", "check", "ok"),
