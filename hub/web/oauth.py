@@ -21,7 +21,7 @@ from hub.consent.request import Progress, poll
 from hub.consent.token import sign_token
 from hub.consent.withdraw import by_public_id as grant_by_public_id
 from hub.errors import HubError, Malformed, NotFound
-from hub.formats.authorization import TOKEN_SECONDS, AccessToken, check_access_token, make_access_token
+from hub.formats.authorization import TOKEN_SECONDS, AccessToken, make_access_token
 from hub.formats.details import TYPE as DETAIL_TYPE
 from hub.ids import public_token
 from hub.registry import departments
@@ -30,7 +30,7 @@ from hub.web import examples
 from hub.web.answer import dumps, json_answer
 from hub.web.asking import CLIENT_FORM, form_schema
 from hub.web.body import bad_form, read_form
-from hub.web.caller import is_revoked, revoke, token_keys
+from hub.web.caller import access_token, is_revoked, revoke
 from hub.web.client import Client, authenticate
 from hub.web.deps import Hub, hub_of
 from hub.web.grants import QUERY, REVOKE
@@ -269,7 +269,9 @@ async def metadata(request: Request) -> Response:
                 "token_endpoint_auth_methods_supported": ["private_key_jwt"],
                 "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
                 "introspection_endpoint_auth_methods_supported": ["private_key_jwt"],
+                "introspection_endpoint_auth_signing_alg_values_supported": ["ES256"],
                 "revocation_endpoint_auth_methods_supported": ["private_key_jwt"],
+                "revocation_endpoint_auth_signing_alg_values_supported": ["ES256"],
                 "dpop_signing_alg_values_supported": ["ES256"],
                 "backchannel_token_delivery_modes_supported": ["poll"],
                 "backchannel_user_code_parameter_supported": False,
@@ -286,10 +288,7 @@ async def metadata(request: Request) -> Response:
 def _read(hub: Hub, form: Mapping[str, str], view: View) -> AccessToken | None:
     if "token" not in form:
         raise bad_form("token is missing")
-    issuer = hub.settings.public_url
     try:
-        return check_access_token(
-            form["token"], issuer=issuer, audience=issuer, key=token_keys(hub), now=seconds(view.now)
-        )
+        return access_token(hub, form["token"], now=seconds(view.now))
     except HubError:
         return None

@@ -328,6 +328,12 @@ async def test_what_is_spent_stays_spent_at_another_process_and_after_a_restart(
     refused(await elsewhere.redeem(code), 400, "invalid_grant")
     refused(await elsewhere.redeem(code, client_assertion=assertion), 401, "invalid_client")
     refused(await elsewhere.redeem(code, proof=proof), 400, "invalid_dpop_proof")
+    token, path = await world.own_token(edu), "/v1/status-lists/mine"
+    used = {"authorization": f"DPoP {token}", "dpop": world.proof(edu, "GET", path, token)}
+    assert (await world.http.get(path, headers=used)).status_code == 200
+    assert (await other.http.get(path, headers=used)).json()["code"] == "dpop.replayed"
+    fresh = used | {"dpop": world.proof(edu, "GET", path, token)}
+    assert (await other.http.get(path, headers=fresh)).status_code == 200, "the token itself is good there"
     await other.close()
 
 

@@ -1,9 +1,12 @@
 import asyncio
+import hashlib
 import json
 import re
 
 import pytest
 from registry.makers import AUDIENCE
+from web.api.test_verifier import consent
+from world import SCHOOL
 
 from hub.clock import seconds
 from hub.consent.approve import pending
@@ -232,6 +235,31 @@ async def test_a_revoked_token_is_dead_at_once_and_only_its_owner_can_revoke(wor
     assert (dead.status_code, dead.json()["code"]) == (401, "token.revoked")
     assert (await world.form(edu, "/oauth/introspect", token=mine)).json() == {"active": False}
     assert (await world.form(edu, "/oauth/revoke", token="nonsense")).status_code == 200
+
+
+async def test_a_person_has_another_name_for_each_department_and_the_same_for_one(world, edu):
+    """`sub` is pairwise: not one of our ids, not to be joined or guessed, the same wherever one department meets it."""
+    person = world.person("王小明")
+    await world.certificate("degree", (person, "owner"))
+    hrss, talent = await world.department("dg-hrss"), "441900-hrss-talent-degree"
+    subs = {}
+    for department, item, purpose in ((edu, SCHOOL, "points-enrolment"), (hrss, talent, "talent-degree")) * 2:
+        case = await world.case(person, item=item)
+        details = [world.detail(case, ["degree"], purpose=purpose)]
+        started = await world.ask(department.slug, case, details, of=person)
+        grants = await world.agree(person, started.public_id)
+        text = consent(world, department, grants)
+        said = jws.verify(text, typ="at+jwt", key=world.hub.signer("token").public).payload["sub"]
+        assert subs.setdefault(department.slug, said) == said, "the same again"
+        told = (await world.form(department, "/oauth/introspect", token=text)).json()
+        assert (told["active"], told["sub"]) == (True, said)
+        subject = await world.subject(person)
+        assert said not in (subject.hex, str(subject), hashlib.sha256(subject.bytes).hexdigest()[:32])
+        used = await world.call(department, "POST", "/v1/verifications", {"asks": [{"type": "degree"}]}, token=text)
+        assert used.json()["verdicts"][0]["outcome"] == "accepted"
+        for ours in (subject.hex, str(subject)):
+            assert ours not in used.text, "neither verdict nor receipt names the person by an id of ours"
+    assert len(set(subs.values())) == 2
 
 
 async def test_metadata_tells_where_everything_is(world):

@@ -130,7 +130,11 @@ async def test_the_list_of_devices_and_signing_out_of_one_and_of_all(family: Fam
     assert (await desk.get("/wallet")).url.path == "/wallet"
     third = await family.as_parent()
     out = await desk.send(await desk.get("/devices"), "/devices/end")
-    assert out.url.path == "/"
+    assert (out.url.path, out.links().count("/login/demo/leave")) == ("/", 1)
+    left = await desk.get("/login/demo/leave")
+    assert [one.headers["location"].partition("?")[0] for one in left.answer.history] == [
+        "https://hub.example/demo-login/leave", "https://hub.example/"
+    ], "the provider's own sign-out, and home"  # fmt: skip
     for browser in (desk, third):
         assert (await browser.get("/wallet")).url.path == "/login"
     assert (await other.get("/counter")).url.path == "/counter"

@@ -161,6 +161,23 @@ async def test_an_item_can_demand_it_and_a_sign_in_alone_is_marked(phone: Phone)
     await phone.page.click("text=用通行密钥同意")
     await phone.page.wait_for_selector("h2:has-text('您已同意')")
     assert check_approval(await evidence(phone, demanded))["request"] == demanded
+    await step_up(phone)
+
+
+async def step_up(phone: Phone) -> None:
+    """Removing a passkey is a dangerous act: after ten minutes it asks for a fresh proof, and the passkey gives it."""
+    page = phone.page
+    phone.family.world.clock.advance(minutes=11)
+    before = {one["name"]: one["value"] for one in await page.context.cookies()}
+    await page.goto(f"{phone.base}/passkeys")
+    await page.click("button:has-text('删除')")
+    await page.wait_for_url("**/again/*")
+    await page.click("text=用通行密钥确认")
+    await page.wait_for_url("**/again/*/go")
+    after = {one["name"]: one["value"] for one in await page.context.cookies()}
+    assert after["yimen-session"] != before["yimen-session"]
+    await page.click("text=继续办理")
+    await page.wait_for_url("**/passkeys?done=removed")
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
