@@ -14,11 +14,14 @@ import io
 import json
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from benchmarks import stage  # puts tests/ on the path
 from benchmarks.stage import Stage
@@ -49,6 +52,7 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     cpu_seconds: dict[str, float] = field(default_factory=dict)
     by_lot: int = 0
+    equal: int = 0
     problems: list[str] = field(default_factory=list)
 
 
@@ -93,6 +97,9 @@ async def _trial(made: Stage, outcome: Outcome) -> Outcome:
         async with _timed(outcome, "draw_again"), made.tx(actor) as tx:
             second = await draw.draw(tx, await ranking(tx, found.public_id), reason="correction")
         after = await _checked(made, outcome, found, 2, second.sha256)
+        outcome.equal = await _equals(made)
+        if outcome.by_lot != outcome.equal:
+            outcome.problems.append("by lot stand others than those who are equal in everything")
         if [r for r in before if r != corrected] != [r for r in after if r != corrected]:
             outcome.problems.append("a correction of one moved others against each other")
         if before.index(corrected) == after.index(corrected):
@@ -155,6 +162,14 @@ async def _correct(made: Stage) -> str:
         mine = case_scores.c.case_id == row.case_id
         await tx.run(case_scores.update().where(mine).values(total=case_scores.c.total + 40))
     return str(row.receipt)
+
+
+async def _equals(made: Stage) -> int:
+    """How many applications were written that equal another one in total and in every tie."""
+    async with made.view() as view:
+        rows = await view.all(sa.select(case_scores.c.total, case_scores.c.ties))
+    same = Counter((row.total, tuple(row.ties)) for row in rows)
+    return sum(number for number in same.values() if number > 1)
 
 
 async def _checked(made: Stage, outcome: Outcome, found: Ranking, revision: int, sha256: bytes) -> list[str]:

@@ -10,7 +10,7 @@ a public leaf.
 import hashlib
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from hub.access.model import Outcome, accesses
 from hub.cases.clock import read_clock
 from hub.cases.copies import ARCHIVE
-from hub.cases.model import case_steps, step_pauses
+from hub.cases.model import case_steps, cases, step_pauses
 from hub.catalogue.waivers import counts, standing
 from hub.certificates.model import status_list_tokens, status_lists
 from hub.clock import civil_day, day_start, seconds
@@ -84,7 +84,7 @@ async def board(view: View, month: Month) -> dict[str, Any]:
     start, end = month.span
     end = min(end, view.now + timedelta(microseconds=1))
     saved = await _saved(view, start, end)
-    times = await _times(view, start, end)
+    times = await times_by(view, start, end)
     uptimes = await _uptimes(view, start, end)
     rated = await scores(view, start, end)
     unanswered = await standing_of(view)
@@ -235,17 +235,28 @@ async def _saved(view: View, start: datetime, end: datetime) -> dict[str, int]:
     return {row.department: row.n for row in rows}
 
 
-async def _times(view: View, start: datetime, end: datetime) -> dict[str, list[tuple[int, bool]]]:
-    """For each department, of every step decided in the month: its own working days, and whether within the limit.
+async def times_by(
+    view: View,
+    start: datetime,
+    end: datetime,
+    *,
+    key: Callable[[Any], Any] = lambda row: row.department,
+    department: str | None = None,
+) -> dict[Any, list[tuple[int, bool]]]:
+    """For each department (or `key`), of every step decided in the time: its own working days, and whether within the
+    limit.
 
     Steps whose year has no published calendar are left out, not guessed.
     """
     step, pause = case_steps.c, step_pauses.c
-    rows = await view.all(
-        sa.select(step.id, step.department, step.days, step.started_at, step.decided_at).where(
-            step.decided_at >= start, step.decided_at < end
+    query = (
+        sa.select(
+            step.id, step.code, step.department, step.days, step.started_at, step.decided_at, cases.c.item_code
         )
+        .join(cases, cases.c.id == step.case_id)
+        .where(step.decided_at >= start, step.decided_at < end)
     )
+    rows = await view.all(query if department is None else query.where(step.department == department))
     asked = await view.all(
         sa.select(pause.step_id, pause.asked_at, pause.answered_at)
         .join(case_steps, step.id == pause.step_id)
@@ -256,7 +267,7 @@ async def _times(view: View, start: datetime, end: datetime) -> dict[str, list[t
     for one in asked:
         answered = civil_day(one.answered_at) if one.answered_at else None
         pauses.setdefault(one.step_id, []).append((civil_day(one.asked_at), answered))
-    found: dict[str, list[tuple[int, bool]]] = {}
+    found: dict[Any, list[tuple[int, bool]]] = {}
     for row in rows:
         ended = civil_day(row.decided_at)
         clock = read_clock(
@@ -267,7 +278,7 @@ async def _times(view: View, start: datetime, end: datetime) -> dict[str, list[t
             ended=ended,
         )
         if clock.ours is not None:
-            found.setdefault(row.department, []).append((clock.ours, clock.ours <= row.days))
+            found.setdefault(key(row), []).append((clock.ours, clock.ours <= row.days))
     return found
 
 

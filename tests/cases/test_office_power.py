@@ -163,6 +163,7 @@ async def test_limits_hold_when_everybody_asks_at_once(world: World) -> None:
     assert sum(await asyncio.gather(*asked)) == SMALL.limits.item_day
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_a_fast_scraper_sees_at_most_twenty_and_alone_only_five(world: World) -> None:
     cases = await people(world, 30, opener=officer(7))
     scraper, friend = officer(1), officer(2)
@@ -186,6 +187,7 @@ async def test_a_fast_scraper_sees_at_most_twenty_and_alone_only_five(world: Wor
         assert {row.look.reason for row in looks} == {reason}
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 async def test_a_slow_scraper_with_twenty_accounts_sees_at_most_a_hundred_a_day(world: World) -> None:
     cases = await people(world, 120, opener=officer(99))
     told = []

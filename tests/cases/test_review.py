@@ -35,6 +35,7 @@ async def answered(world: World, one: object, found: review.Review, *, by: objec
         return await review.answer_review(tx, case=one.case, public_id=found.public_id, answer="已核对，无误")
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_the_same_evidence_scored_under_an_old_and_a_new_version(world: World) -> None:
     one = await applicant(world, "甲", PAPERS)
     await scored(world, one)
@@ -59,6 +60,7 @@ async def test_a_published_version_never_changes(world: World) -> None:
         assert caught.value.code == "scheme.version_changed"
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_a_review_is_upheld_after_computing_again(world: World) -> None:
     one = await applicant(world, "甲", PAPERS)
     await scored(world, one, by=decider(number=1))
@@ -85,6 +87,7 @@ async def test_a_review_is_upheld_after_computing_again(world: World) -> None:
         assert await review.waiting_reviews(view, department="dg-edu") == []
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 async def test_a_review_that_is_right_ends_in_a_new_score(world: World) -> None:
     one = await applicant(world, "甲", PAPERS)
     shown, one.disclosures = one.disclosures, one.disclosures[:1]
@@ -100,6 +103,7 @@ async def test_a_review_that_is_right_ends_in_a_new_score(world: World) -> None:
     await asked(world, one, "再看一次")  # the new score may be reviewed in its turn
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_a_review_needs_a_score_and_words_and_its_applicant(world: World) -> None:
     one = await applicant(world, "甲", PAPERS)
     with pytest.raises(Unprocessable) as none:

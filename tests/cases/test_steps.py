@@ -205,6 +205,7 @@ async def test_two_clerks_accept_at_once(world: World) -> None:
         assert len(await steps.steps_of(view, case=await one.now(world))) == 8
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_one_consent_gathers_everything_and_a_withdrawal_silences_it(world: World) -> None:
     one, item = await applied(world), world.items[SCHOOL]
     await world.certificate("employment", (one.person, "worker"), service_months=60)

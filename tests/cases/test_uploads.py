@@ -65,6 +65,7 @@ async def test_what_is_not_a_plain_document_is_refused_before_it_is_stored(data:
     assert refused.value.code in ("material.refused", "material.too_large", "paper.too_complex")
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 async def test_brought_once_and_never_again(world: World, tmp_path: Path) -> None:
     blobs, person = FileBlobs(tmp_path / "blobs"), world.person("陈大文")
     await world.department("dg-edu")

@@ -224,6 +224,7 @@ async def test_a_waiver_for_one_item_belongs_to_its_department_and_decides_there
     assert waivers.counts(now.every)["verified"]["in_force"] == 1
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_a_promise_needs_the_days_of_its_later_check(city: City) -> None:
     assert await refused(HubError, city.moved("income_proof", "connected")) == "waiver.no_later_check"
     await city.moved("income_proof", "connected", "in_force", check_days=30)

@@ -56,6 +56,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "session": frozenset({"wang"}),
     "interrupted": frozenset({"wang"}),  # what was sent before they had to prove themselves anew
     "item": frozenset({"wang", "li"}),
+    "draft": frozenset({"issuer", "second"}),
     "look": frozenset({"clerk", "decider"}),
     "use_code": frozenset({"wang"}),
 }
@@ -294,6 +295,12 @@ ROWS: dict[str, Row] = {
     "GET /complaints": Row("complaints"),
     "POST /complaints/{public_id}": Row("complaints", "objection", _form(outcome="explained", words="x")),
     "GET /desk": Row("deciding"),
+    "GET /desk/board": Row("deciding"),
+    "GET /desk/board.csv": Row("deciding"),
+    "GET /catalogue": Row("issuing"),
+    "POST /catalogue/items": Row("issuing", send=_form(document="{}"), alike=False),  # no item of theirs
+    "POST /catalogue/waivers": Row("issuing", send=_form(material="x", state="connected"), alike=False),
+    "POST /catalogue/{public_id}": Row("issuing", "draft", _form(decision="refuse"), alike=False),  # by a reviewer only
     "GET /desk/cases/{public_id}": Row("deciding", "case"),
     "POST /desk/cases/{public_id}/reviews/{review_id}": Row("deciding", "case", alike=False),  # no review is asked for
     "POST /desk/cases/{public_id}/steps/{code}": Row(

@@ -26,6 +26,7 @@ from hub.cases import visits
 from hub.cases.draw import announce
 from hub.cases.model import StepState, case_steps
 from hub.cases.office import ask_office
+from hub.catalogue.drafts import draft_item
 from hub.certificates import workorders
 from hub.consent.entrust import offer
 from hub.consent.model import consent_requests, passkeys
@@ -149,6 +150,12 @@ async def city(sqlite_database: str, clock: FixedClock, tmp_path: Path) -> City:
             tx, item=item, scheme=world.hub.schemes[item.scheme], title_zh="甲", title_en="A", places=1
         )
     clerk = Actor(ActorKind.OFFICER, department="dg-edu", officer_id=known["o0"], roles=frozenset({"clerk"}))
+    drafter = Actor(
+        ActorKind.OFFICER, department="dg-edu", officer_id=known["o2"], roles=frozenset({"issuing_officer"})
+    )
+    async with world.tx(drafter) as tx:
+        document = dict(item.document) | {"version": item.version + 1}
+        draft = await draft_item(tx, document=document)
     async with world.tx(clerk) as tx:
         look = await ask_office(tx, case_id=case.public_id, rule=load_rules()["441900-edu-points-recheck"])
         first = tx.now + timedelta(days=1)
@@ -198,6 +205,7 @@ async def city(sqlite_database: str, clock: FixedClock, tmp_path: Path) -> City:
         "contact": address,
         "webhook": endpoint.public_id,
         "look": look.public_id,
+        "draft": draft.public_id,
         "objection": objection.public_id,
         "objection_id": objection.public_id,
         "visit": visit.public_id,

@@ -24,6 +24,7 @@ from hub.web import (
     auditor,
     board,
     casework,
+    catalogue,
     counter,
     demoprovider,
     desk,
@@ -40,6 +41,7 @@ from hub.web import (
     objections,
     office,
     officer,
+    ownboard,
     passkeys,
     rankings,
     ratings,
@@ -65,7 +67,7 @@ DOORS = (
     login, signin, again, devices, demoprovider, wallet, apply, items, requests, inbox, usecode, passkeys, entrust,
     accesses, disputes, verify, counter, desk, rankings, office, rules, officer, auditor, admin, developers, mycase,
     casework, objections, forms,
-    appointments, board, ratings, archives, halls,
+    appointments, board, ratings, archives, halls, ownboard, catalogue,
 )  # fmt: skip
 
 HEADERS = {
