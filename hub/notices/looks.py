@@ -5,7 +5,7 @@ not happen, and nothing is passed over. What one call looked at is one notice.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +15,12 @@ from hub.access.model import Outcome, accesses
 from hub.consent.model import Basis, grants
 from hub.ledger.model import head, leaves
 from hub.notices.model import NoticeKind, notice_cursor
-from hub.notices.told import Told, concerned, to_each
+from hub.notices.told import Told, concerned, only_people, to_each
 from hub.store.rows import rows_of
 from hub.store.tx import Tx, View
 
-LEAVES_AT_ONCE = 1000
+LEAVES_AT_ONCE = 250
+"""On SQLite the one writer is held meanwhile."""
 ROW = 1
 PULL_ASKED = "pull.asked"
 """A pull is recorded before it is made; how it ended is a look of its own, and that is told."""
@@ -81,14 +82,19 @@ async def _told(tx: Tx, rows: Sequence[Any]) -> list[Told]:
         if not proved and row.reason != PULL_ASKED:
             calls[row.subject_id, row.department, row.case_id, row.at, row.basis, row.visible_at].append(row)
     approvers = await _approvers(tx, rows)
+    people = {one for key in calls for one in (key[0], *_agreed(calls[key], approvers))}
+    natural = set(await only_people(tx, people))
     told = []
     for (holder, department, case, at, basis, visible_at), looks in calls.items():
         seen = [row for row in looks if row.outcome == Outcome.ACCEPTED]
-        others = {approvers[row.grant_id] for row in looks if row.grant_id in approvers}
+        kind = _kind(basis, bool(seen))
+        whom = [one for one in (holder, *_agreed(looks, approvers)) if one in natural]
+        if kind is NoticeKind.OFFICE:  # nobody agreed to it: a child's guardians are told
+            whom = await concerned(tx, holder)
         told += to_each(
-            await concerned(tx, holder, *sorted(others)),
+            whom,
             holder,
-            kind=_kind(basis, bool(seen)),
+            kind=kind,
             source=f"{holder}:{department}:{case}:{basis}:{at.isoformat()}",
             at=at,
             shown_from=visible_at,
@@ -100,6 +106,10 @@ async def _told(tx: Tx, rows: Sequence[Any]) -> list[Told]:
             },
         )
     return told
+
+
+def _agreed(looks: Sequence[Any], approvers: Mapping[UUID, UUID]) -> list[UUID]:
+    return sorted({approvers[row.grant_id] for row in looks if row.grant_id in approvers})
 
 
 def _kind(basis: str, seen: bool) -> NoticeKind:

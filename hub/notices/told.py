@@ -1,7 +1,7 @@
 """What is to be told: to a citizen, or to the endpoints of a department; and which people it concerns."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -68,7 +68,7 @@ async def concerned(view: View, holder: UUID, *others: UUID | None) -> list[UUID
     return await only_people(view, people)
 
 
-async def only_people(view: View, found: Sequence[UUID]) -> list[UUID]:
+async def only_people(view: View, found: Iterable[UUID]) -> list[UUID]:
     """Those of the subjects that are natural persons, in the order given, each once."""
     keys = [(bucket_of(one), one) for one in dict.fromkeys(found)]
     query = sa.select(subjects.c.id, subjects.c.kind)

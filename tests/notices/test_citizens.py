@@ -21,7 +21,7 @@ from hub.consent.withdraw import withdraw
 from hub.errors import Conflict, Gone, Malformed, TooMany, Unavailable
 from hub.formats.contacts import mask_contact, normal_email, normal_phone
 from hub.ids import bucket_of
-from hub.notices import contacts, inbox
+from hub.notices import contacts, inbox, looks
 from hub.notices.derive import derive
 from hub.notices.inbox import Reached
 from hub.notices.message import SENT, Attempt, Message
@@ -415,3 +415,35 @@ async def test_what_is_logged_of_a_message_is_masked(small: Telling) -> None:
 
 def test_only_what_may_be_silenced_is_offered() -> None:
     assert set(KINDS) == OPTIONAL
+
+
+async def test_no_look_is_passed_over_or_told_twice_however_the_ledger_is_cut(telling: Telling, monkeypatch) -> None:
+    """Several processes follow the ledger at once, a few leaves at a time, and cut it in the middle of calls."""
+    monkeypatch.setattr(looks, "LEAVES_AT_ONCE", 5)
+    wang = telling.person("王小明")
+    await telling.certificate("degree", (wang, "owner"))
+    await telling.certificate("employment", (wang, "worker"))
+    case, grants = await telling.grant(wang, ["degree", "employment"], max_uses=2)
+    for _ in range(2):
+        telling.clock.advance(seconds=1)
+        await telling.verify(case, grants, [Ask("degree"), Ask("employment")])
+    await telling.publish()
+
+    async def work() -> None:
+        mine = telling.sending({})
+        while await tell_once(telling.db, types=telling.types, deliverer=mine):
+            pass
+
+    async with telling.view() as view:
+        size = await looks.behind(view)
+    for _ in range(size):  # a round may find nothing among its leaves, and is then not the last
+        await asyncio.gather(work(), work(), work())
+        async with telling.view() as view:
+            if not await looks.behind(view):
+                break
+    subject = await telling.subject(wang)
+    async with telling.view() as view:
+        assert await looks.behind(view) == 0
+        told = await inbox.newest(view, subject_id=subject)
+    used = [one for one in told if one.kind is NoticeKind.USED]
+    assert [one.facts["types"] for one in used] == [["degree", "employment"]] * 2, "what one call saw is one message"
