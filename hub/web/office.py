@@ -40,7 +40,8 @@ async def office_page(visit: Annotated[Visit, Depends(clerk)]) -> Response:
 @router.post("/holds")
 async def release(visit: Annotated[Visit, Depends(clerk)]) -> Response:
     """Vouch for another officer of the department whom a limit against misuse holds up."""
-    form = await posted(visit)
+    form = await posted(visit, fresh=True)
+    _require_own_provider(visit)
     async with visit.hub.tx(visit.actor) as tx:
         await vouch(tx, code=text(form, "code"), key=text(form, "key"), span=text(form, "span"))
     return RedirectResponse("/office#holds", status_code=303)
