@@ -70,10 +70,11 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Safe:
-    """A file that the child process has read: only this can be stored."""
+    """A file that the child process has read: only this can be stored. `codes`: texts of the QR codes on it."""
 
     data: bytes
     kind: str
+    codes: tuple[str, ...] = ()
 
 
 async def judge(data: bytes) -> Safe:
@@ -94,7 +95,7 @@ async def judge(data: bytes) -> Safe:
             next_en="Scan or photograph it again.",
             why=found.reason or str(found.outcome),
         )
-    return Safe(data, found.kind)
+    return Safe(data, found.kind, found.qr)
 
 
 async def upload(

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,9 @@ import typer
 
 from hub.cli.output import FAILED, PARTLY, Json, tell
 from hub.errors import HubError, Unprocessable
-from hub.formats import jws
+from hub.formats import jws, sdjwt, tlogproof
 from hub.formats.note import parse_vkey
+from hub.formats.passkeyowner import OwnerProof, check_owner
 from hub.formats.webauthn import MAX_BYTES, Approval, check_approval
 from hub.paper.handed import MAX_PDF, inspect_in_child
 from hub.verification.offline import Offline, check
@@ -36,14 +38,25 @@ def verify(
     status_list: Annotated[
         list[Path] | None, typer.Option(help="状态列表文件，可多次。 Downloaded status lists, repeatable.")
     ] = None,
+    owner: Annotated[
+        Path | None, typer.Option(help="通行密钥是谁的：`passkey` 成员的 JSON。 JSON of the member `passkey`.")
+    ] = None,
+    proof: Annotated[
+        Path | None, typer.Option(help="该密钥登记的日志证明（/v1/proofs/…）。 Ledger proof of that leaf.")
+    ] = None,
+    holder: Annotated[
+        Path | None, typer.Option(help="此人的证照（SD-JWT），用来比对号码。 The person's certificate, for the number.")
+    ] = None,
     json_out: Json = False,
 ) -> None:
     """Exit code 0: every check holds. 1: one does not. 3: something could not be checked, which is not a yes.
 
-    A JSON file is the evidence of an approval by passkey; it needs no bundle.
+    A JSON file is the evidence of an approval by passkey; it needs no bundle. With `--owner`, `--proof`, `--holder` and
+    `--log-key` it is also checked whose passkey it was.
     """
     if file.read_bytes()[:1] == b"{":
-        _approval(file, as_json=json_out)
+        whose = _Whose(owner, proof, holder, log_key) if owner and proof and holder and log_key else None
+        _approval(file, whose, as_json=json_out)
         return
     if bundle is None:
         raise ValueError("--bundle: 核验证照需要信任包。 A certificate is checked against a trust bundle.")
@@ -68,11 +81,45 @@ def verify(
         raise typer.Exit(PARTLY)
 
 
-def _approval(file: Path, *, as_json: bool) -> None:
-    """Check the evidence that a passkey approved a request; whose key it is stands in the ledger."""
+@dataclass(frozen=True, slots=True)
+class _Whose:
+    """The files that say whose passkey it was."""
+
+    owner: Path
+    proof: Path
+    holder: Path
+    log_key: str
+
+    def check(self, approval: Approval) -> None:
+        """Raises unless the passkey is that of a holder whom the certificate discloses by number."""
+        raw = jws.loads(self.owner.read_bytes()[:MAX_BYTES], max_bytes=MAX_BYTES)
+        raw.pop("leaf_hash", None)
+        found, inclusion = OwnerProof.from_json(raw), tlogproof.read(self.proof.read_bytes()[: tlogproof.MAX_BYTES])
+        people = [one for one in sdjwt.claims(_token(self.holder)).get("holders", ()) if "id_no" in one]
+        log_key, refused = parse_vkey(self.log_key.strip()), None
+        for one in people:
+            try:
+                check_owner(
+                    found, approval, id_type=str(one.get("id_type", "")), id_no=str(one["id_no"]),
+                    inclusion=inclusion, log_key=log_key,
+                )  # fmt: skip
+            except HubError as fault:
+                refused = fault
+            else:
+                return
+        raise refused or Unprocessable(
+            "owner.no_number", "证照中没有披露证件号码。", "The certificate discloses no identity number."
+        )
+
+
+def _approval(file: Path, whose: _Whose | None, *, as_json: bool) -> None:
+    """Check the evidence that a passkey approved a request, and where the files for it are given, whose key it was."""
     try:
         raw = jws.loads(file.read_bytes()[:MAX_BYTES], max_bytes=MAX_BYTES)
-        said = check_approval(Approval.from_json(raw))
+        approval = Approval.from_json(raw)
+        said = check_approval(approval)
+        if whose is not None:
+            whose.check(approval)
     except HubError as fault:
         tell({"ok": False, "code": fault.code}, [f"✗ {fault.zh} / {fault.en}"], as_json=as_json)
         raise typer.Exit(FAILED) from fault
@@ -80,7 +127,14 @@ def _approval(file: Path, *, as_json: bool) -> None:
     office = said["department"]
     lines = [f"✓ 通行密钥签署了对 {office} 的同意。 A passkey signed this approval for {office}."]
     lines += [f"  {one['item_code']} · {', '.join(one['datatypes'])} · {one['max_uses']}×" for one in details]
+    if whose is not None:
+        lines.append(
+            "✓ 通行密钥是证照持有人的，登记在日志中。 The passkey is the holder's, as the ledger shows."
+        )
+    else:
+        lines.append("? 没有核对密钥是谁的。 Whose passkey it is was not checked.")
     told = {"ok": True, "request": said["request"], "department": office, "details": details}
+    told["owner_checked"] = whose is not None
     tell(told, lines, as_json=as_json)
 
 

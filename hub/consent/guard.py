@@ -40,8 +40,10 @@ class Then(StrEnum):
     STOP = "stop"
 
 
-WITHOUT_CASE = frozenset({"consent.case_not_yours", "case.not_yours_to_gather", "use_code.not_yours"})
-"""Refusals that say: they wanted to see somebody without a case of their own in hand."""
+WITHOUT_CASE = frozenset(
+    {"consent.case_not_yours", "case.not_yours_to_gather", "use_code.not_yours", "paper.other_person"}
+)
+"""Refusals that say: they wanted to see somebody without a case in hand, or a document, of that very person."""
 
 WATCHED = frozenset(
     {

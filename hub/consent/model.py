@@ -274,6 +274,14 @@ guard_persons = sa.Table(
     sa.Column("person", sa.Uuid, primary_key=True),
 )
 
+guard_watch = sa.Table(
+    "guard_watch",
+    metadata,
+    # One row: up to when the Accesses were counted (`hub/oversight/watch.py`), by whichever process.
+    sa.Column("id", sa.SmallInteger, primary_key=True),
+    sa.Column("counted_to", Instant, nullable=False),
+)
+
 use_codes = sa.Table(
     "use_codes",
     metadata,
@@ -316,6 +324,8 @@ passkeys = sa.Table(
     sa.Column("subject_id", sa.Uuid, nullable=False, index=True),
     sa.Column("public_key", sa.LargeBinary, nullable=False, comment="COSE; bound to the person in the ledger"),
     sa.Column("sign_count", sa.BigInteger, nullable=False),
+    sa.Column("owner", sa.String(43), comment="commitment to the person, as the public leaf shows it"),
+    sa.Column("sealed_owner", sa.LargeBinary, comment="what opens that leaf, sealed for the person"),
     sa.Column("label", sa.String(40), nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("last_used_at", Instant),
@@ -331,6 +341,7 @@ passkey_challenges = sa.Table(
     sa.Column("challenge", sa.LargeBinary, nullable=False),
     sa.Column("request", sa.String(43)),
     sa.Column("signed", sa.Text, comment="the canonical request; no personal values"),
+    sa.Column("salt", sa.LargeBinary, comment="of the owner's commitment, while a passkey is being bound"),
     sa.Column("ticked", Json),
     sa.Column("expires_at", Instant, nullable=False, index=True),
     sa.Column("used_at", Instant),

@@ -1,8 +1,9 @@
 """Passkeys of citizens: bound in the ledger, used to sign an approval, removed by their owner."""
 
 import json
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,11 +26,14 @@ from webauthn.helpers.structs import (
 
 from hub.clock import seconds
 from hub.consent.model import passkey_challenges, passkeys
-from hub.errors import Conflict, HubError, Malformed, NotFound
+from hub.errors import Conflict, Gone, HubError, Malformed, NotFound
 from hub.formats import jws
+from hub.formats.jcs import canonical
+from hub.formats.passkeyowner import SALT_BYTES, OwnerProof, binding_text, leaf_of, owner_of
 from hub.formats.webauthn import Approval, challenge_of, check_approval
 from hub.ids import public_token
-from hub.ledger.append import commit_event
+from hub.ledger.append import append, commit_event
+from hub.registry.subjects import face
 from hub.store.tx import Tx, View
 
 LIVES = timedelta(minutes=5)
@@ -65,7 +69,12 @@ async def begin_binding(tx: Tx, *, origin: str, name: str) -> Begun:
         raise Conflict(
             "passkey.too_many", "通行密钥太多，请先删除不用的。", "Too many passkeys: remove one first."
         )
-    challenge = jws.b64u_decode(public_token(32))
+    salt, text = secrets.token_bytes(SALT_BYTES), None
+    known = await face(tx, person)
+    if known is not None:  # somebody of whom no certificate was ever registered has no number here to commit to
+        owner = owner_of(salt, id_type=known.id_type, id_no=known.id_no)
+        text = binding_text(audience=origin, owner=owner, nonce=public_token())
+    challenge = challenge_of(text) if text else jws.b64u_decode(public_token(32))
     options = generate_registration_options(
         rp_id=_host(origin),
         rp_name=APP_NAME,
@@ -78,7 +87,8 @@ async def begin_binding(tx: Tx, *, origin: str, name: str) -> Begun:
         ),
         exclude_credentials=[_descriptor(one) for one in held],
     )
-    return Begun(await _remember(tx, challenge=challenge), options_to_json(options))
+    ticket = await _remember(tx, challenge=challenge, signed=text, salt=salt if text else None)
+    return Begun(ticket, options_to_json(options))
 
 
 async def bind(tx: Tx, *, ticket: str, credential: str, label: str, origin: str) -> None:
@@ -100,9 +110,12 @@ async def bind(tx: Tx, *, ticket: str, credential: str, label: str, origin: str)
     credential_id = jws.b64u_encode(found.credential_id)
     if len(credential_id) > 400:
         raise _refused()
+    proof = await _bound(tx, row, credential, found.credential_public_key)
     values = {
         "credential_id": credential_id,
         "public_id": public_token(),
+        "owner": jws.loads(proof.leaf, max_bytes=MOST_TEXT)["owner"] if proof else None,
+        "sealed_owner": await _seal_proof(tx, credential_id, proof) if proof else None,
         "subject_id": _citizen(tx),
         "public_key": found.credential_public_key,
         "sign_count": found.sign_count,
@@ -111,6 +124,8 @@ async def bind(tx: Tx, *, ticket: str, credential: str, label: str, origin: str)
     }
     if not await tx.insert_new(passkeys, values):
         raise Conflict("passkey.taken", "这个通行密钥已登记。", "This passkey is bound already.")
+    if proof is not None:
+        await append(tx, kind="passkey.bound", event=jws.loads(proof.leaf, max_bytes=MOST_TEXT))
     await _record(tx, "passkey.bound", credential_id, found.credential_public_key)
 
 
@@ -145,6 +160,60 @@ async def of_person(view: View) -> list[Passkey]:
     return [
         Passkey(row.public_id, row.credential_id, row.label, row.created_at, row.last_used_at) for row in rows
     ]
+
+
+async def owners_of(view: View) -> list[str]:
+    """The commitments under which the acting citizen's standing passkeys are in the ledger."""
+    table = passkeys.c
+    rows = await view.all(
+        sa.select(table.owner).where(
+            table.subject_id == _citizen(view), table.removed_at.is_(None), table.owner.is_not(None)
+        )
+    )
+    return [row.owner for row in rows]
+
+
+async def owner_proof(view: View, *, credential_id: str, with_salt: bool) -> OwnerProof | None:
+    """What opens the leaf of a passkey, for whoever may see an approval by it; None when it has none.
+
+    The salt only for a reader who was shown the person's number anyway: with it alone a number could be guessed.
+    """
+    row = await view.first(sa.select(passkeys).where(passkeys.c.credential_id == credential_id))
+    if row is None or row.sealed_owner is None:
+        return None
+    try:
+        plain = await view.vault.open_for(
+            view, row.subject_id, row.sealed_owner, bound_to=credential_id.encode()
+        )
+    except Gone:  # the person was erased, and what opens the leaf with them
+        return None
+    proof = OwnerProof.from_json(jws.loads(plain, max_bytes=MOST_TEXT))
+    return proof if with_salt else replace(proof, salt=None)
+
+
+async def _bound(tx: Tx, row: Any, credential: str, public_key: bytes) -> OwnerProof | None:
+    """The leaf of a new passkey and what opens it; None for somebody whose number is not known here."""
+    if row.signed is None or row.salt is None:
+        return None
+    response = jws.loads(credential, max_bytes=MOST_TEXT)["response"]
+    parts = {
+        "signed": row.signed,
+        "client_data": str(response["clientDataJSON"]),
+        "attestation": str(response["attestationObject"]),
+    }
+    owner = jws.loads(row.signed, max_bytes=MOST_TEXT)["owner"]
+    leaf = leaf_of(public_key=public_key, owner=owner, at=seconds(tx.now), **parts)
+    known = await face(tx, _citizen(tx))
+    if known is None or owner_of(row.salt, id_type=known.id_type, id_no=known.id_no) != owner:
+        raise _refused()
+    return OwnerProof(
+        leaf=canonical(leaf).decode(), id_type=known.id_type, salt=jws.b64u_encode(row.salt), **parts
+    )
+
+
+async def _seal_proof(tx: Tx, credential_id: str, proof: OwnerProof) -> bytes:
+    plain = canonical(proof.to_json())
+    return await tx.vault.seal_for(tx, _citizen(tx), plain, bound_to=credential_id.encode())
 
 
 async def begin_signing(tx: Tx, *, origin: str, request: str, signed: str, ticked: list[str]) -> Begun:

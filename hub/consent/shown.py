@@ -7,10 +7,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from hub.catalogue.items import ClaimPath, ServiceItem
+from hub.catalogue.items import ClaimPath, ServiceItem, predicates
 from hub.consent.model import Basis, RequestState
 from hub.errors import Unprocessable
 from hub.formats.authorization import Detail
+from hub.formats.details import AskedPredicate
 from hub.registry.types import CertificateType
 
 
@@ -24,22 +25,29 @@ class FieldAsk:
 
 @dataclass(frozen=True, slots=True)
 class TypeAsk:
-    """What is asked of one certificate type, why, and what of it will not be shown."""
+    """What is asked of one certificate type, why, and what of it will not be shown.
+
+    `reasons`: each material that needs claims of it, with those claims; a claim may serve several.
+    """
 
     type_code: str
-    material: str | None
+    reasons: tuple[tuple[str, tuple[ClaimPath, ...]], ...]
     fields: tuple[FieldAsk, ...]
     not_shown: tuple[ClaimPath, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One detail of a request: whose certificates, on which basis, and what of them."""
+    """One detail of a request: whose certificates, on which basis, and what of them.
+
+    `questions`: what is only answered with yes or no, in the words of the item, each with its certificate type.
+    """
 
     holder: UUID
     basis: Basis
     detail: Detail
     types: tuple[TypeAsk, ...]
+    questions: tuple[tuple[str, Mapping[str, str]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +99,7 @@ def parts_of(
             Basis(detail.basis),
             detail,
             tuple(_ask(item, types[code], detail.fields.get(code, ())) for code in detail.datatypes),
+            tuple((asked.type, _question(item, asked)) for asked in detail.predicates),
         )
         for detail, holder in details
     )
@@ -100,18 +109,28 @@ def _ask(item: ServiceItem, kind: CertificateType, asked: Iterable[ClaimPath]) -
     """A claim is required when a required material names it; the rest of the type is what is not shown."""
     paths = tuple(asked)
     required: set[ClaimPath] = set()
-    material = None
+    reasons: list[tuple[str, tuple[ClaimPath, ...]]] = []
     for candidate in item.materials:
         for evidence in candidate.satisfied_by:
             if evidence.type == kind.code:
-                material = material or candidate.code
+                serves = tuple(path for path in paths if path in evidence.fields)
+                if serves:
+                    reasons.append((candidate.code, serves))
                 if candidate.required:
                     required |= set(evidence.fields)
     return TypeAsk(
         kind.code,
-        material,
+        tuple(reasons),
         tuple(FieldAsk(path, path in required) for path in paths),
         tuple(sorted(kind.paths() - set(paths), key=repr)),
+    )
+
+
+def _question(item: ServiceItem, asked: AskedPredicate) -> Mapping[str, str]:
+    """A yes/no question as the item words it: requests are capped to those that it has."""
+    wanted = (asked.path, asked.op, repr(asked.value))
+    return next(
+        one.display for one in predicates(item, asked.type) if (one.path, one.op, repr(one.value)) == wanted
     )
 
 

@@ -5,7 +5,7 @@ text, what the authenticator signed, and the public key, so that anybody can che
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -65,10 +65,14 @@ def challenge_of(signed: str) -> bytes:
 
 
 def request_text(
-    *, request: str, department: str, details: list[dict[str, Any]], nonce: str, audience: str
-) -> str:
-    """The canonical request: which hub, which request, for whom, exactly what, and a nonce."""
-    said = {
+    *, request: str, department: str, details: list[dict[str, Any]], nonce: str, audience: str,
+    owners: Sequence[str] = (),
+) -> str:  # fmt: skip
+    """The canonical request: which hub, which request, for whom, exactly what, and a nonce.
+
+    `owners`: the commitments under which the person's passkeys stand in the ledger (`passkeyowner.py`).
+    """
+    said: dict[str, Any] = {
         "v": 1,
         "aud": audience,
         "request": request,
@@ -76,6 +80,8 @@ def request_text(
         "authorization_details": details,
         "nonce": nonce,
     }
+    if owners:
+        said["owners"] = sorted(owners)
     return canonical(said).decode()
 
 

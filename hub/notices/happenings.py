@@ -15,7 +15,7 @@ import structlog
 from hub.cases.open import by_public_id as case_by_public_id
 from hub.certificates.find import by_public_id, holders_of
 from hub.certificates.model import CertificateState
-from hub.consent.model import Basis, consent_requests, grants
+from hub.consent.model import Basis, RequestState, consent_requests, grants
 from hub.errors import HubError
 from hub.notices.model import NoticeKind
 from hub.notices.told import Event, Told, concerned, to_each
@@ -52,7 +52,7 @@ async def next_happenings(tx: Tx, *, types: Types) -> tuple[int, list[Told | Eve
 
 async def _asked(tx: Tx, facts: Mapping[str, Any], at: datetime, _: Types) -> Sequence[Told]:
     row = await tx.first(sa.select(consent_requests).where(consent_requests.c.public_id == facts["request"]))
-    if row is None or row.approver is None:
+    if row is None or row.approver is None or row.state != RequestState.PENDING:  # nothing is left to decide
         return []
     held = {UUID(one) for one in row.holders}
     about = None if row.approver in held else next(iter(held), None)
@@ -83,10 +83,11 @@ async def _withdrawn(tx: Tx, facts: Mapping[str, Any], at: datetime, _: Types) -
 
 
 async def _given(tx: Tx, facts: Mapping[str, Any], at: datetime, _: Types) -> Sequence[Told]:
-    """Told to the holder alone: whoever agreed in their place did it themselves."""
+    """Told to the holder alone: whoever agreed in their place did it themselves. On paper, whoever is said to
+    have signed is told, too."""
     row = await _grant(tx, facts["grant"])
     found = [] if row is None else await _of_grant(tx, row, NoticeKind.GIVEN, at)
-    return [one for one in found if row is not None and one.subject_id != row.approver]
+    return [one for one in found if row is not None and (row.assurance == "paper" or one.subject_id != row.approver)]
 
 
 async def _changed(tx: Tx, facts: Mapping[str, Any], at: datetime, types: Types) -> Sequence[Told]:

@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any
 
 from hub.errors import Internal, Unprocessable
-from hub.paper import child, fonts
+from hub.paper import child, fonts, qr
 from hub.paper.layout import A4
 from hub.paper.model import MAX_VALUE
 from hub.paper.mupdf import lock, mupdf
@@ -26,6 +26,7 @@ MAX_PAGES = 20
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62.0, 533.276, 70.0, 770.0
 _LABEL, _SOURCE = 138.0, 128.0
+_CODE = 100.0
 _RULE: Colour = (0.25, 0.25, 0.27)
 _SIGN = (
     "以上内容由系统按已登记的证照填写，我已逐项核对，属实。",
@@ -46,7 +47,8 @@ class Block:
 @dataclass(frozen=True)
 class Form:
     """A whole form. `made_on` is a civil day in Asia/Shanghai and becomes the document's date. `signed`: it ends with
-    a place for the applicant's signature (a record of what is over has none)."""
+    a place for the applicant's signature (a record of what is over has none). `code`: what a QR code in the upper
+    right corner says, by which a scan is known again."""
 
     title_zh: str
     title_en: str
@@ -55,6 +57,7 @@ class Form:
     made_on: date
     blocks: tuple[Block, ...]
     signed: bool = True
+    code: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be printed honestly: invisible characters (Unprocessable `paper.form_text`)."""
@@ -118,6 +121,8 @@ def form_sync(form: Form) -> bytes:
         press = _Press(document, cuts)
         _draw(press, form)
         press.finish(form)
+        if form.code:
+            _place_code(document[0], form.code)
         moment = f"D:{form.made_on:%Y%m%d}000000+08'00'"
         document.set_metadata(
             {
@@ -213,6 +218,15 @@ def _draw(press: _Press, form: Form) -> None:
     press.y += 22
     press.text(_LEFT, _BLANKS[0], 10.5)
     press.text(_LEFT + 270, _BLANKS[1], 10.5)
+
+
+def _place_code(page: Any, text: str) -> None:
+    """A QR code in the upper right corner of the first page, by which a scan of the paper is known again."""
+    with (
+        mupdf.open(stream=qr.svg(text), filetype="svg") as picture,
+        mupdf.open("pdf", picture.convert_to_pdf()) as pdf,
+    ):
+        page.show_pdf_page(mupdf.Rect(_RIGHT - _CODE, 34, _RIGHT, 34 + _CODE), pdf, 0)
 
 
 def _heading(press: _Press, block: Block) -> None:

@@ -15,6 +15,7 @@ from hub.cases.asseen import as_seen
 from hub.cases.gather import ask, gather, standing
 from hub.cases.named import by_number
 from hub.cases.open import Case, of_department, open_case, readable
+from hub.cases.papers import of_case as papers_of_case
 from hub.cases.procedure import procedure_of
 from hub.cases.scope import in_scope
 from hub.cases.score import latest, score_case
@@ -102,9 +103,10 @@ async def _case_page(
         found = await steps_of(view, case=case)
         newest = asked[0].public_id if asked else ""
         reach = (await reached(view, requests=[newest])).get(newest) if newest else None
+        papers = await papers_of_case(view, case=case)
     given = standing(asked)
     return render(
-        visit, "case.html", status=status, errors=list(errors), case=case, seen=seen, steps=found,
+        visit, "case.html", papers=papers, status=status, errors=list(errors), case=case, seen=seen, steps=found,
         plan=procedure_of(item), item=item,
         asked=asked, score=score.document if score else None,
         offices=offices, types=visit.hub.types, shown=shown, standing=given,

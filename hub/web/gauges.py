@@ -7,6 +7,7 @@ Only a process that has a metrics port samples. What cannot be read now keeps it
 import asyncio
 import shutil
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sqlalchemy.pool import QueuePool
 from hub.actor import SYSTEM
 from hub.catalogue.sources import pull_sources
 from hub.certificates.model import status_lists
+from hub.consent.model import alarms
 from hub.errors import HubError
 from hub.ledger.head import lag, read_head
 from hub.ledger.sequence import pause
@@ -58,6 +60,9 @@ UNTOLD = _gauge("notices_untold", "Happenings and leaves that no notice was writ
 LATE = _gauge("notices_late_seconds", "How long the oldest message that is due has waited.")
 DEAD = _gauge("notices_dead_day", "Messages that were given up within the last day.", "channel")
 FREE = _gauge("data_free_bytes", "Space that is left where the data folder is.")
+ALARMS = _gauge(
+    "misuse_alarms", "Alarms of the guard against misuse and of office power in the last 24 hours, by kind.", "kind"
+)
 SAMPLED = _gauge("sampled_timestamp_seconds", "When these numbers were last read.")
 
 
@@ -95,6 +100,7 @@ async def sample(hub: Hub, health: Health) -> None:
     LATE.set(told.late.total_seconds())
     for channel, dead in told.dead.items():
         DEAD.labels(channel).set(dead)
+        await _alarms(view)
     PENDING.set(waiting.pending)
     LAG.set(waiting.oldest.total_seconds())
     SIZE.set(head.size)
@@ -119,6 +125,17 @@ async def _lists(view: View) -> None:
         LIST_ENDS.labels(row.department).set(row.ends.timestamp())
         LIST_SIGNED.labels(row.department).set(row.oldest.timestamp())
         agent_seen(row.department, row.newest.timestamp())
+
+
+async def _alarms(view: View) -> None:
+    rows = await view.all(
+        sa.select(alarms.c.kind, sa.func.count().label("number"))
+        .where(alarms.c.at > view.now - timedelta(hours=24))
+        .group_by(alarms.c.kind)
+    )
+    ALARMS.clear()
+    for row in rows:
+        ALARMS.labels(row.kind).set(row.number)
 
 
 def _pools(hub: Hub) -> None:

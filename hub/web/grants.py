@@ -9,6 +9,8 @@ from starlette.responses import Response
 from hub.clock import seconds
 from hub.consent.evidence import approval_of
 from hub.consent.manage import give_up, grants_of_request, stands
+from hub.consent.model import Grant
+from hub.consent.passkeys import owner_proof
 from hub.web.answer import dumps, json_answer
 from hub.web.caller import Caller, department_caller
 from hub.web.deps import hub_of
@@ -42,6 +44,10 @@ async def query(grant_id: str, request: Request, caller: Annotated[Caller, Depen
         found = await grants_of_request(tx, grant_id=grant_id)
         standing = [grant for grant in found if stands(grant, tx)]
         approval = await approval_of(tx, request=grant_id)
+        owner = None
+        if approval is not None:
+            shown = any(_shows_number(grant) for grant in found)
+            owner = await owner_proof(tx, credential_id=approval["credential_id"], with_salt=shown)
     answer: dict[str, Any] = {
         "grant_id": grant_id,
         "scopes": [{"scope": "verify"}] if standing else [],
@@ -57,8 +63,9 @@ async def query(grant_id: str, request: Request, caller: Annotated[Caller, Depen
             }
             for grant in found
         ],
-        "assurance": "passkey" if approval else "login",
+        "assurance": found[0].assurance if found else "login",
         "approval": approval,
+        "passkey": owner and {**owner.to_json(), "leaf_hash": owner.leaf_hash.hex()},
     }
     return json_answer(dumps(answer))
 
@@ -71,3 +78,9 @@ async def revoke(grant_id: str, request: Request, caller: Annotated[Caller, Depe
         await caller.enter(tx)
         await give_up(tx, grant_id=grant_id)
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+
+def _shows_number(grant: Grant) -> bool:
+    """Whether the verifier is shown the identity number of the very person who agreed."""
+    paths = [tuple(path) for paths in grant.detail["fields"].values() for path in paths]
+    return grant.holder == grant.approver and ("holders", None, "id_no") in paths

@@ -21,6 +21,8 @@ from hub.catalogue.plan import Facts, ItemPlan, Planned, plan_all, plan_item
 from hub.catalogue.planner import facts
 from hub.catalogue.search import QUERY_CHARACTERS, search
 from hub.catalogue.waivers import standing
+from hub.consent import passkeys
+from hub.consent.evidence import demands_passkey
 from hub.errors import Gone, NotFound
 from hub.registry import subjects
 from hub.store.tx import View
@@ -80,12 +82,14 @@ async def item_page(code: str, visit: Annotated[Visit, Depends(visit_of)]) -> Re
     async with visit.hub.view(visit.actor) as view:
         offices = await office_names(view)
         city = await standing(view)
+        has_passkey = visit.actor.subject_id is not None and bool(await passkeys.of_person(view))
         if visit.actor.subject_id is not None:
             parties = await _parties(view, visit, item)
             party = _chosen(parties, visit.request.query_params.get("for", ""))
             plan = plan_item(item, await _facts(view, visit, party)) if item.complete else None
     return render(
-        visit, "item.html", item=item, plan=plan, parties=parties, party=party, city=city, offices=offices,
+        visit, "item.html", demanded=demands_passkey(item.code), has_passkey=has_passkey,
+        item=item, plan=plan, parties=parties, party=party, city=city, offices=offices,
         known=known_offices(), ways=planwords.WAYS, reasons=planwords.REASONS, waiver_words=planwords.WAIVERS,
         party_options=[(one.code, one.name) for one in parties], silent=planwords.SILENT, if_any=planwords.IF_ANY,
         levels=LEVELS, classes=CLASSES, groups=_groups(item),

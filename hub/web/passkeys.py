@@ -1,5 +1,6 @@
 """A citizen's passkeys: bind one, see them, remove one. The one page besides signing that needs a script."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -21,7 +22,7 @@ async def passkeys_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
         begun = None
         if len(held) < passkeys.MOST:
             begun = await passkeys.begin_binding(tx, origin=origin, name=visit.name or "yimen")
-    return render(visit, "passkeys.html", held=held, begun=begun)
+    return render(visit, "passkeys.html", held=held, begun=begun, back=_back(visit.request.query_params.get("for", "")))
 
 
 @router.post("")
@@ -36,7 +37,8 @@ async def bind(visit: Annotated[Visit, Depends(citizen)]) -> Response:
             label=text(form, "label", limit=40) or visit.t("我的设备", "My device"),
             origin=visit.hub.settings.public_url,
         )
-    return RedirectResponse("/passkeys?done=bound", status_code=303)
+    back = _back(text(form, "for", limit=64))
+    return RedirectResponse(f"/passkeys?done=bound{'&for=' if back else ''}{back}", status_code=303)
 
 
 @router.post("/{public_id}/remove")
@@ -46,3 +48,8 @@ async def remove(public_id: str, visit: Annotated[Visit, Depends(citizen)]) -> R
     async with visit.hub.tx(visit.actor) as tx:
         await passkeys.remove(tx, public_id=public_id)
     return RedirectResponse("/passkeys?done=removed", status_code=303)
+
+
+def _back(value: str) -> str:
+    """The request that asked for a passkey, by its public id; anything else leads nowhere."""
+    return value if re.fullmatch(r"[A-Za-z0-9_-]{16,43}", value) else ""

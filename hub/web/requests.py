@@ -58,8 +58,10 @@ async def request_page(public_id: str, visit: Annotated[Visit, Depends(citizen)]
             for part in asked.parts
         }
         late = asked.expires_at <= view.now
+        has_passkey = bool(await passkeys.of_person(view))
     return render(
-        visit, "request.html", asked=asked, offices=offices, names=names, held=held, types=hub.types,
+        visit, "request.html", demanded=demands_passkey(asked.item.code), has_passkey=has_passkey,
+        asked=asked, offices=offices, names=names, held=held, types=hub.types,
         open=asked.state is RequestState.PENDING and not late,
         until=from_seconds(min(part.detail.valid_until for part in asked.parts)),
         back=_origin(back), form_to=_origin(back),
@@ -141,8 +143,9 @@ async def _sign_page(visit: Visit, public_id: str, ticked: set[str]) -> Response
         if not details or asked.state is not RequestState.PENDING:
             return None
         signed = request_text(
-            request=public_id, department=asked.department, details=details, nonce=public_token(), audience=origin
-        )
+            request=public_id, department=asked.department, details=details, nonce=public_token(), audience=origin,
+            owners=await passkeys.owners_of(tx),
+        )  # fmt: skip
         begun = await passkeys.begin_signing(
             tx, origin=origin, request=public_id, signed=signed, ticked=sorted(ticked)
         )

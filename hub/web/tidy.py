@@ -1,5 +1,4 @@
-"""Throws away what has no more use: what could not be replayed any longer, answers, tries and sessions whose time is
-over."""
+"""Throws away what has no more use: spent proofs, answers, tries, sessions; and counts what was seen."""
 
 import asyncio
 
@@ -9,6 +8,7 @@ from hub.actor import SYSTEM
 from hub.consent import guard, passkeys, redirect, usecode
 from hub.errors import HubError
 from hub.notices import contacts
+from hub.oversight.watch import watch
 from hub.registry import attempts, sessions
 from hub.store import replay
 from hub.verification import pull
@@ -45,5 +45,7 @@ async def keep_tidy(hub: Hub, stop: asyncio.Event, *, every: float = EVERY_SECON
             return
         try:
             await tidy(hub)
+            async with hub.tx(SYSTEM) as tx:
+                await watch(tx)
         except HubError as trouble:
             log.warning("tidy.failed", code=trouble.code)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from hub.cases.papers import papers_of_person
 from hub.certificates import find
 from hub.certificates.face import read_face
 from hub.certificates.find import StatusWord
@@ -74,9 +75,10 @@ async def wallet_page(visit: Annotated[Visit, Depends(citizen)]) -> Response:
         family = await children(view, visit)
         below = [(child, await _cards_of(view, child.subject_id, hub.types)) for child in family]
         faces = await _with_face(view, [card.held.certificate for card in cards])
+        papers = await papers_of_person(view)
     return render(
-        visit, "wallet.html", cards=cards, waiting=waiting, offices=offices, below=below, faces=faces,
-        usable=words.USABLE,
+        visit, "wallet.html", cards=cards, papers=papers, items=hub.items, waiting=waiting, offices=offices,
+        below=below, faces=faces, usable=words.USABLE,
     )  # fmt: skip
 
 

@@ -59,6 +59,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "draft": frozenset({"issuer", "second"}),
     "look": frozenset({"clerk", "decider"}),
     "use_code": frozenset({"wang"}),
+    "paper": frozenset({"clerk", "decider"}),
 }
 
 
@@ -272,6 +273,17 @@ ROWS: dict[str, Row] = {
     "POST /counter/cases/{public_id}/score": Row("counter", "case"),
     "POST /counter/codes": Row("counter", send=_form(item="441900-edu-points-enrolment", code="x")),
     "POST /counter/cases/{public_id}/code": Row("counter", "case", _form(code="x")),
+    "POST /counter/cases/{public_id}/paper": Row(
+        "counter", "case", _form(document_type="111", document_no="x"), alike=False  # not without her document
+    ),
+    "GET /counter/paper": Row("counter"),
+    "POST /counter/paper/withdraw": Row("counter", send=_form(document_type="111", document_no="11010519491231002X")),
+    "GET /counter/paper/{public_id}": Row("counter", "paper"),
+    "GET /counter/paper/{public_id}/form.pdf": Row("counter", "paper"),
+    "POST /counter/paper/{public_id}/scan": Row("counter", "paper", alike=False),  # no file is sent
+    "GET /counter/paper/{public_id}/scan": Row("counter", "paper", alike=False),  # nothing is scanned yet
+    "POST /counter/paper/{public_id}": Row("counter", "paper", _form(decision="refuse"), alike=False),  # no scan yet
+    "GET /counter/paper/{public_id}/slip.pdf": Row("counter", "paper", alike=False),  # nothing is granted yet
     "GET /office-rules": Row("public"),
     "POST /office/holds": Row("counter", send=_form(code="x", key="x", span="x")),
     "GET /halls": Row("counter"),

@@ -26,6 +26,7 @@ from hub.cases import visits
 from hub.cases.draw import announce
 from hub.cases.model import StepState, case_steps
 from hub.cases.office import ask_office
+from hub.cases.paperconsent import begin
 from hub.catalogue.drafts import draft_item
 from hub.certificates import workorders
 from hub.consent.entrust import offer
@@ -157,6 +158,7 @@ async def city(sqlite_database: str, clock: FixedClock, tmp_path: Path) -> City:
         document = dict(item.document) | {"version": item.version + 1}
         draft = await draft_item(tx, document=document)
     async with world.tx(clerk) as tx:
+        printed = await begin(tx, case=case, item=item, document_type="111", document_no=wang.id_no)
         look = await ask_office(tx, case_id=case.public_id, rule=load_rules()["441900-edu-points-recheck"])
         first = tx.now + timedelta(days=1)
         await visits.open_slots(
@@ -198,6 +200,7 @@ async def city(sqlite_database: str, clock: FixedClock, tmp_path: Path) -> City:
         "session": other.session.public_id,
         "interrupted": ticket,
         "use_code": shown.public_id,
+        "paper": printed.public_id,
         "type": "degree",
         "pull": pull["public_id"],
         "rating": rating.public_id,

@@ -42,6 +42,7 @@ from hub.web import (
     office,
     officer,
     ownboard,
+    paperconsent,
     passkeys,
     rankings,
     ratings,
@@ -64,10 +65,10 @@ Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 Message = MutableMapping[str, Any]
 
 DOORS = (
-    login, signin, again, devices, demoprovider, wallet, apply, items, requests, inbox, usecode, passkeys, entrust,
-    accesses, disputes, verify, counter, desk, rankings, office, rules, officer, auditor, admin, developers, mycase,
-    casework, objections, forms,
-    appointments, board, ratings, archives, halls, ownboard, catalogue,
+    login, signin, again, devices, demoprovider, wallet, apply, items, requests, inbox, usecode, passkeys,
+    entrust, accesses, disputes, verify, counter, paperconsent, desk, rankings, office, rules, officer, auditor,
+    admin, developers, mycase, casework, objections, forms, appointments, board, ratings, archives, halls,
+    ownboard, catalogue,
 )  # fmt: skip
 
 HEADERS = {

@@ -22,6 +22,7 @@ from hub.oversight.model import ObjectionState
 from hub.registry.model import DepartmentState, KeyPurpose
 from hub.registry.types import CertificateType
 from hub.verification.model import STEP_WORDS, CheckResult
+from hub.web.pages.reasons import reason as reason  # where templates look for words
 
 Tone = Literal["ok", "warn", "bad", "mute", "info"]
 Icon = Literal["check", "cross", "pause", "clock", "dots", "minus", "info", "eye", "lock", "paper", "person"]
@@ -228,6 +229,14 @@ THEN: dict[str, tuple[str, str]] = {
     "stop": ("停止到这一时段结束", "stopped until the span is over"),
 }
 
+PAPER: dict[str, Word] = {
+    "printed": Word("已打印，等签字扫描", "Printed, to be signed and scanned", "paper", "info"),
+    "scanned": Word("等另一名工作人员复核", "Waits for another officer", "clock", "warn"),
+    "granted": Word("已生效", "In effect", "check", "ok"),
+    "refused": Word("复核不通过", "Not confirmed", "cross", "bad"),
+    "withdrawn": Word("已收回", "Withdrawn", "minus", "mute"),
+}
+
 NOT_REACHED = Word("没有再查", "Not reached", "minus", "mute")
 
 ASSURANCE: dict[str, tuple[str, str]] = {
@@ -252,63 +261,6 @@ ID_TYPES: dict[str, tuple[str, str]] = {
     "001": ("统一社会信用代码", "Unified social credit code"),
     "birth": ("出生医学证明编号", "Birth certificate number"),
 }
-
-
-_REASONS: dict[str, tuple[str, str]] = {
-    "grant.withdrawn": ("您已收回同意", "you had withdrawn the consent"),
-    "grant.spent": ("同意的次数已用完", "all uses were taken"),
-    "grant.expired": ("同意已到期", "the consent had ended"),
-    "grant.other_verifier": ("同意给的是另一个部门", "the consent names another department"),
-    "token.other_verifier": ("凭证是发给另一个部门的", "the token was given to another department"),
-    "token.grant_unknown": ("凭证里的同意不存在", "the consent named does not exist"),
-    "coverage.not_granted": ("要看的内容超出了同意的范围", "more was asked than was granted"),
-    "status.revoked": ("证照已被发证部门撤销", "revoked by its issuer"),
-    "status.suspended": ("证照已被发证部门暂停", "suspended by its issuer"),
-    "status.superseded": ("证照已被新证照取代", "superseded by a newer one"),
-    "status.stale": ("状态列表太旧，无法判断", "the status list was too old to tell"),
-    "status.missing": ("没有可用的状态列表", "there was no status list"),
-    "validity.expired": ("证照已过有效期", "the certificate had expired"),
-    "validity.not_yet": ("证照尚未生效", "the certificate was not valid yet"),
-    "validity.outdated": ("数据太旧，需要更新", "the data was too old"),
-    "signature.invalid": ("签名与内容不符", "the signature did not fit"),
-    "holder.not_the_applicant": ("证照不是申请人的", "not the applicant's certificate"),
-    "certificate.none_registered": ("没有登记过这类证照", "nothing of this type is registered"),
-    "pull.asked": ("经您同意，向发证部门当场取一次", "with consent its department was asked for it"),
-    "pull.not_found": ("发证部门刚查过，没有这条记录", "its department looked just now and has no such record"),
-    "pull.not_current": ("发证部门有记录，但已失效或未生效", "its department has a record that is not in force"),
-    "pull.ambiguous": ("发证部门查到多条记录，须人工核对", "its department has several records: a person must look"),
-    "pull.not_covered": ("可能不在发证部门的电子数据范围内", "it may be outside what its department has in its data"),
-    "pull.unusable": ("发证部门有记录，但数据有误，签不出证照", "its department's record is faulty: not signed"),
-    "pull.name_differs": ("发证部门的记录与姓名对不上，请申请更正", "the name in its department's record differs"),
-    "pull.refused": ("发证部门没有认可这次同意", "its department did not accept the consent"),
-    "pull.unavailable": ("发证部门暂时连不上，不等于没有记录", "its department cannot be reached: not “no record”"),
-    "office.limit_officer": ("工作人员当天查验人数已满", "the officer had reached the day's number"),
-    "office.limit_item": ("该事项当天查验人数已满", "the item had reached the day's number"),
-    "office.limit_department": ("部门当天查验人数已满", "the department had reached the day's number"),
-    "office.own_case": ("办件是同一名工作人员开立的", "the same officer had opened the case"),
-    "use_code.other_matter": ("用证码是给另一件事或另一个人的", "the use code was for another matter or person"),
-    "guard.wrong_code": ("多次输错用证码", "many wrong use codes"),
-    "guard.opened": ("替许多人开办件", "cases opened for many people"),
-    "guard.unknown_number": ("连续输入没有记录的证件号码", "many numbers that nobody here has"),
-    "guard.asked": ("向许多人请求同意", "many people asked for consent"),
-    "guard.at_night": ("在规定时段以外办理多人", "several people handled outside the hours"),
-    "guard.no_case": ("没有在办办件却想看", "tries to look without an open case"),
-    "guard.paper": ("许多纸质同意", "many consents on paper"),
-    "guard.paper_second": ("复核许多纸质同意", "many consents on paper confirmed"),
-    "guard.seen": ("看了许多人的证照", "certificates of many people seen"),
-    "guard.refused": ("查看被拒绝许多次", "many refused looks"),
-    "office.not_yours": ("没有依职能查验的权限", "there was no power to look"),
-    "grant.proof_fallen": ("证明代理资格的证照已失效", "what proved the right to decide does not stand any more"),
-    "grant.frozen": ("监护关系有争议，同意已冻结", "the guardian is disputed and the consent frozen"),
-    "guardian.proved": ("已证明监护关系", "guardianship proved"),
-    "archive.copied": ("办理部门取用了归档包", "its department took a copy of the archive package"),
-    "company.proved": ("已证明可以代表公司", "the right to act for the company proved"),
-}
-
-
-def reason(code: str) -> tuple[str, str]:
-    """Why a look ended as it did; a check without words of its own is named by its code."""
-    return _REASONS.get(code, (f"核验未通过（{code}）", f"a check did not pass ({code})"))
 
 
 def when(moment: datetime, lang: str) -> str:

@@ -13,14 +13,18 @@ import pytest
 import uvicorn
 from parts import free_port
 from playwright.async_api import Page, Request, async_playwright
-from web.pages.family import Family, make_family
+from web.pages.family import ORIGIN, Family, make_family
 from world import World
 
 from hub.actor import SYSTEM
-from hub.consent import approve
+from hub.consent import approve, passkeys
 from hub.consent.evidence import approval_of
 from hub.errors import HubError
+from hub.formats.passkeyowner import check_owner, owner_of
 from hub.formats.webauthn import Approval, check_approval
+from hub.ledger.head import log_key
+from hub.ledger.prove import prove_inclusion
+from hub.ledger.tileset import TileReader
 from hub.main import app as make_app
 from hub.registry import sessions
 
@@ -100,8 +104,8 @@ async def evidence(phone: Phone, public_id: str) -> Approval:
     return Approval.from_json(raw)
 
 
-async def verify(file: Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "hub.cli", "verify", str(file)]
+async def verify(file: Path, *more: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "hub.cli", "verify", str(file), *map(str, more)]
     return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
 
 
@@ -118,6 +122,8 @@ async def test_a_passkey_signs_exactly_what_was_agreed_to(phone: Phone, tmp_path
     assert (said["request"], said["department"]) == (public_id, "dg-edu")
     assert said["authorization_details"][0]["datatypes"] == ["degree"]
     assert phone.family.parent.id_no not in json.dumps(kept.to_json())
+
+    await _whose_it_was(phone, kept, tmp_path)
 
     # one byte changed afterwards, anywhere: refused offline
     for name in ("signed", "client_data", "authenticator_data", "signature", "public_key", "origin"):
@@ -141,6 +147,45 @@ async def test_a_passkey_signs_exactly_what_was_agreed_to(phone: Phone, tmp_path
     assert (await verify(file)).returncode == 1
 
 
+async def _whose_it_was(phone: Phone, kept: Approval, folder: Path) -> None:
+    """The leaf, its proof and a certificate show whose passkey signed; anything else put in its place does not."""
+    family = phone.family
+    await family.sequence()
+    async with family.hub.view(SYSTEM) as view:
+        proof = await passkeys.owner_proof(view, credential_id=kept.credential_id, with_salt=True)
+        hidden = await passkeys.owner_proof(view, credential_id=kept.credential_id, with_salt=False)
+        inclusion = await prove_inclusion(view, TileReader(family.hub.blobs), leaf_hash=proof.leaf_hash)
+    assert (hidden.salt, proof.id_type) == (None, "111")
+    assert family.parent.id_no not in proof.leaf
+    key = log_key(ORIGIN, family.hub.signer("ledger"))
+    person = {"id_type": "111", "id_no": family.parent.id_no}
+    at = {"inclusion": inclusion, "log_key": key}
+    leaf = check_owner(proof, kept, **person, **at)
+    assert leaf["owner"] in json.loads(kept.signed)["owners"]
+    leaf_text = proof.leaf.replace(leaf["owner"], owner_of(b"x" * 32, id_type="111", id_no=family.other.id_no))
+    for wrong, code in (
+        (replace(proof, leaf=leaf_text), "owner.not_named"),
+        (replace(proof, leaf=proof.leaf.replace('"v":1', '"v":2')), "tlogproof.inclusion"),
+        (hidden, "owner.no_salt"),
+        (replace(proof, attestation=proof.attestation[:-4] + "AAAA"), "owner.registration"),
+        (replace(proof, signed=proof.signed.replace('"v":1', '"v":2')), "owner.registration"),
+    ):
+        with pytest.raises(HubError, match=code):
+            check_owner(wrong, kept, **person, **at)
+    with pytest.raises(HubError, match=r"owner\.other_person"):
+        check_owner(proof, kept, id_type="111", id_no=family.other.id_no, **at)
+    files = {"approval.json": json.dumps(kept.to_json()), "owner.json": json.dumps(proof.to_json())}
+    files |= {"proof.txt": str(inclusion), "holder.txt": await family.token()}
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    options = ["--owner", folder / "owner.json", "--proof", folder / "proof.txt", "--holder", folder / "holder.txt"]
+    told = await verify(folder / "approval.json", *options, "--log-key", str(key))
+    assert "通行密钥是证照持有人的" in told.stdout, told.stdout + told.stderr
+    others = await family.world.sign("degree", [family.other.as_holder("owner")])
+    (folder / "holder.txt").write_text(others, encoding="utf-8")
+    assert (await verify(folder / "approval.json", *options, "--log-key", str(key))).returncode == 1
+
+
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_an_item_can_demand_it_and_a_sign_in_alone_is_marked(phone: Phone) -> None:
     lower = await asked(phone.family)
@@ -151,13 +196,20 @@ async def test_an_item_can_demand_it_and_a_sign_in_alone_is_marked(phone: Phone)
     await phone.family.world.certificate("property", (phone.family.parent, "owner"))
     await phone.family.world.department("dg-realestate")
     demanded = await asked(phone.family, item="441900-realestate-transfer")
-    await agree(phone, demanded)
-    assert "须用通行密钥" in await phone.page.inner_text("main")
+    await phone.page.goto(f"{phone.base}/items/441900-realestate-transfer")
+    assert "同意须用通行密钥确认" in await phone.page.inner_text("main"), "told while planning"
+    await phone.page.goto(f"{phone.base}/requests/{demanded}")
+    assert "只凭登录不够" in await phone.page.inner_text("main"), "told before anything is pressed"
+    assert await phone.page.locator("button[value=agree]").count() == 0
     with pytest.raises(HubError, match=r"consent\.passkey_needed"):
         await phone.family.world.agree(phone.family.parent, demanded)
-    await bind(phone)
+    await phone.page.click("text=先添加通行密钥，再同意")
+    await phone.page.fill("#label", "我的手机")
+    await phone.page.click("button:has-text('添加通行密钥')")
+    await phone.page.click("text=回到请求")
     await agree(phone, demanded)
     assert await phone.page.locator("text=只凭登录同意").count() == 0
+    assert await phone.page.locator("button[value=refuse]").count() == 1, "refusing is on this page too"
     await phone.page.click("text=用通行密钥同意")
     await phone.page.wait_for_selector("h2:has-text('您已同意')")
     assert check_approval(await evidence(phone, demanded))["request"] == demanded
