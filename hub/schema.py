@@ -2,7 +2,6 @@
 
 import hub.access.model
 import hub.cases.model
-import hub.cases.papers
 import hub.catalogue.model
 import hub.certificates.model
 import hub.consent.model

@@ -29,7 +29,6 @@ from hub.cases.papers import (
     normal_slip,
     not_yours,
     officer_of,
-    paper_consents,
     paper_of,
 )
 from hub.cases.uploads import Safe
@@ -39,7 +38,7 @@ from hub.consent import approve, request
 from hub.consent.evidence import demands_passkey
 from hub.consent.guard import admit
 from hub.consent.manage import grants_of_request
-from hub.consent.model import GrantState
+from hub.consent.model import GrantState, paper_consents
 from hub.consent.withdraw import end
 from hub.errors import Conflict, Forbidden, HubError, NotFound, Unprocessable
 from hub.formats.details import Detail

@@ -1,4 +1,4 @@
-"""Forms of consent on paper: the table, one form as a value, and how it is found again. Verbs: `paperconsent.py`."""
+"""Forms of consent on paper: one form as a value, and how it is found again. Verbs: `paperconsent.py`."""
 
 from collections.abc import Mapping
 from copy import copy
@@ -14,47 +14,16 @@ from hub.actor import Actor, ActorKind
 from hub.cases.open import Case
 from hub.catalogue.items import ServiceItem
 from hub.consent.manage import grants_of_request
-from hub.consent.model import Basis, Grant
+from hub.consent.model import Basis, Grant, paper_consents
 from hub.consent.shown import Part, parts_of
 from hub.errors import Forbidden, HubError, NotFound
 from hub.formats.details import Detail
 from hub.registry.model import may
 from hub.registry.types import CertificateType
-from hub.store.base import Instant, Json, metadata
 from hub.store.tx import View
 
 ACT = "counter.verify"
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-
-paper_consents = sa.Table(
-    "paper_consents",
-    metadata,
-    # A consent on paper, for somebody without a phone: printed here, signed, scanned, confirmed by a second officer.
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("public_id", sa.String(43), nullable=False, unique=True),
-    sa.Column("slip", sa.String(10), nullable=False, unique=True, comment="number on the form and on the slip"),
-    sa.Column("case_id", sa.String(64), nullable=False, index=True),
-    sa.Column("department", sa.String(32), nullable=False),
-    sa.Column("applicant", sa.Uuid, nullable=False, index=True),
-    sa.Column("beneficiary", sa.Uuid),
-    sa.Column("item_code", sa.String(64), nullable=False),
-    sa.Column("state", sa.String(12), nullable=False),
-    sa.Column("document_type", sa.String(16), nullable=False, comment="which identity document was seen"),
-    sa.Column("details", Json, nullable=False, comment="as printed; once scanned, as ticked"),
-    sa.Column("officer", sa.Uuid, nullable=False, comment="who saw the document and the signature"),
-    sa.Column("second", sa.Uuid, comment="who compared scan and ticks; never the same"),
-    sa.Column("request_id", sa.String(43), comment="public id of the consent request that came of it"),
-    sa.Column("kind", sa.String(8)),
-    sa.Column("sha256", sa.LargeBinary),
-    sa.Column("blob", sa.String(128)),
-    sa.Column("blob_sha256", sa.LargeBinary),
-    sa.Column("created_at", Instant, nullable=False),
-    sa.Column("scanned_at", Instant),
-    sa.Column("decided_at", Instant),
-    sa.Column("ends_at", Instant, nullable=False, comment="a form that is not confirmed by then is nothing"),
-    sa.Index("ix_paper_consents_department", "department", "state"),
-)
-
 
 class PaperState(StrEnum):
     """Printed; scanned and waiting for the second officer; granted or refused, once; withdrawn at a counter."""

@@ -303,6 +303,35 @@ use_codes = sa.Table(
     sa.Column("case_id", sa.String(64), comment="for which case"),
 )
 
+paper_consents = sa.Table(
+    "paper_consents",
+    metadata,
+    # A consent on paper, for somebody without a phone: printed here, signed, scanned, confirmed by a second officer.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("public_id", sa.String(43), nullable=False, unique=True),
+    sa.Column("slip", sa.String(10), nullable=False, unique=True, comment="number on the form and on the slip"),
+    sa.Column("case_id", sa.String(64), nullable=False, index=True),
+    sa.Column("department", sa.String(32), nullable=False),
+    sa.Column("applicant", sa.Uuid, nullable=False, index=True),
+    sa.Column("beneficiary", sa.Uuid),
+    sa.Column("item_code", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("document_type", sa.String(16), nullable=False, comment="which identity document was seen"),
+    sa.Column("details", Json, nullable=False, comment="as printed; once scanned, as ticked"),
+    sa.Column("officer", sa.Uuid, nullable=False, comment="who saw the document and the signature"),
+    sa.Column("second", sa.Uuid, comment="who compared scan and ticks; never the same"),
+    sa.Column("request_id", sa.String(43), comment="public id of the consent request that came of it"),
+    sa.Column("kind", sa.String(8)),
+    sa.Column("sha256", sa.LargeBinary),
+    sa.Column("blob", sa.String(128)),
+    sa.Column("blob_sha256", sa.LargeBinary),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("scanned_at", Instant),
+    sa.Column("decided_at", Instant),
+    sa.Column("ends_at", Instant, nullable=False, comment="a form that is not confirmed by then is nothing"),
+    sa.Index("ix_paper_consents_department", "department", "state"),
+)
+
 alarms = sa.Table(
     "alarms",
     metadata,

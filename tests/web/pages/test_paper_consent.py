@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from web.pages.family import Browser, Family, Page
 
 from hub.actor import SYSTEM
-from hub.cases.papers import paper_consents
+from hub.consent.model import paper_consents
 from hub.notices.derive import derive
 from hub.notices.model import NoticeKind, notices
 from hub.paper.mupdf import mupdf
