@@ -36,7 +36,7 @@ from hub.catalogue.items import ServiceItem
 from hub.clock import seconds
 from hub.consent import approve, request
 from hub.consent.evidence import demands_passkey
-from hub.consent.guard import admit
+from hub.consent.guard import admit, require_free
 from hub.consent.manage import grants_of_request
 from hub.consent.model import GrantState, paper_consents
 from hub.consent.withdraw import end
@@ -65,6 +65,7 @@ async def begin(
     Raises Forbidden `paper.other_person`, `paper.passkey_needed`, `paper.not_yours`; `Stopped` above the day's number.
     """
     actor = officer_of(tx)
+    await require_free(tx)
     if case.department != actor.department or not case.in_hand:
         raise not_yours()
     if item.subject != "natural" or demands_passkey(item.code):

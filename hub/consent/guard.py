@@ -171,7 +171,7 @@ async def admit(tx: Tx, watches: str, *, person: UUID | None = None, guard: Guar
     whatever they are about to do: a list that was stopped at one door does not go on at the next.
     """
     guard = guard or load_guard()
-    await _require_free(tx, guard)
+    await require_free(tx, guard=guard)
     wanted = list(guard.of(watches))
     if person is not None and tx.actor.kind is ActorKind.OFFICER and guard.at_night(tx.now):
         wanted += guard.of("at_night")
@@ -181,7 +181,9 @@ async def admit(tx: Tx, watches: str, *, person: UUID | None = None, guard: Guar
             await _count(tx, limit, key, person)
 
 
-async def _require_free(tx: Tx, guard: Guard) -> None:
+async def require_free(tx: Tx, *, guard: Guard | None = None) -> None:
+    """Hold up whoever met a limit that is still on. Raises `Stopped`."""
+    guard = guard or load_guard()
     keys = {key for scope in SCOPES if (key := _key(tx.actor, scope)) is not None}
     if not keys:
         return

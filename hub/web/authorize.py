@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from hub.actor import PUBLIC
-from hub.consent.guard import admit
+from hub.consent.guard import admit, require_free
 from hub.consent.redirect import URI_SECONDS, answer, hand_over, open_pushed, push
 from hub.errors import HubError, Malformed
 from hub.web import examples
@@ -58,6 +58,7 @@ async def par(request: Request) -> Response:
         client = await authenticate(tx, request, form, proof="dpop" in request.headers)
         tx.actor = client.actor
         await client.enter(tx)
+        await require_free(tx)
         _check(form)
         wanted = await asked(hub, tx, form)
         await admit(tx, "asked", person=wanted.case.applicant)

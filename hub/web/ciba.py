@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actor import PUBLIC
-from hub.consent.guard import admit
+from hub.consent.guard import admit, require_free
 from hub.consent.request import LIVES_AT_MOST, start
 from hub.errors import HubError, Malformed
 from hub.registry import subjects
@@ -48,6 +48,7 @@ async def bc_authorize(request: Request) -> Response:
         client = await authenticate(tx, request, form, proof=False)
         tx.actor = client.actor
         await client.enter(tx)
+        await require_free(tx)
         wanted = await asked(hub, tx, form)
         _check(form)
         await admit(tx, "asked", person=wanted.case.applicant)
