@@ -8,6 +8,7 @@ idempotency key.
 
 import json
 import secrets
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -26,6 +27,8 @@ from hub.formats.note import Vkey
 
 SKEW = 30
 """Seconds by which our clock may differ from the hub's before its refusals are blamed on the clock."""
+FORGETS_EVERY = 3600.0
+"""Seconds between looks at what is old enough to be forgotten."""
 RESIDENT = "111"
 _TROUBLE = (Unavailable, TooMany, httpx.HTTPError)
 _BY_CLOCK = ("dpop.", "client.", "token.", "invalid_client", "invalid_dpop_proof", "http.401")
@@ -50,6 +53,8 @@ class Gateway:
         self._log_key = log_key
         self._clock = clock
         self._items: dict[str, Mapping[str, Any]] = {}
+        self._forgets_next = 0.0
+        self._away = False
 
     # --- for the local doors ---
 
@@ -98,12 +103,26 @@ class Gateway:
     # --- the work ---
 
     def work(self) -> int:
-        """Move on every ticket that is due. Gives how many changed. Never raises for one ticket's sake."""
-        present, changed = self._clock(), 0
+        """Move on every ticket that is due. Gives how many changed. Never raises for one ticket's sake.
+
+        When the hub is away the others wait for the next round: each would find out anew, and slowly.
+        """
+        present, changed, self._away = self._clock(), 0, False
         for ticket in self.tickets.due(present):
             changed += self._step(ticket, present)
-        self.tickets.forget(present - timedelta(days=self.config.keep_days))
+            if self._away:
+                break
+        if self._may_forget():
+            self.tickets.forget(present - timedelta(days=self.config.keep_days))
         return changed
+
+    def _may_forget(self) -> bool:
+        """Asked once an hour, and only by a clock that agrees with the hub's: a wrong one would erase what is new."""
+        if time.monotonic() < self._forgets_next:
+            return False
+        skew = self._skew()
+        self._forgets_next = time.monotonic() + (FORGETS_EVERY if skew is not None else FORGETS_EVERY / 60)
+        return skew is not None and abs(skew) <= SKEW
 
     def _step(self, ticket: Ticket, present: datetime) -> bool:
         service = self.config.services.get(ticket.service)
@@ -120,6 +139,7 @@ class Gateway:
                 return self._poll(ticket, present)
             return self._verify(ticket)
         except _TROUBLE as fault:
+            self._away = True
             code = fault.code if isinstance(fault, HubError) else type(fault).__name__
             return self._trouble(
                 ticket, "hub_away", code, present, "连不上枢纽，会自动再试。", "The hub is away."

@@ -7,11 +7,10 @@ anybody's (`https://sandbox.invalid`): no hub knows the key, no gateway accepts 
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from adapters.gatewayconfig import GatewayConfig
-from adapters.gatewaytickets import Ticket, Tickets
+from adapters.gatewaytickets import LONGEST, Ticket, Tickets
 from hub.clock import Clock, now, seconds
 from hub.errors import Malformed, NotFound
 from hub.formats.identifiers import resident_check_character
@@ -72,7 +71,7 @@ class Sandbox:
         if chosen not in _ENDS:
             self.tickets.update(
                 ticket.id, state="waiting", zh="等本人确认（沙箱）。", en="Waiting for the citizen (sandbox).",
-                due=self._clock() + timedelta(days=1),
+                due=self._clock() + LONGEST,
             )  # fmt: skip
             return False
         state, code, zh, en = _ENDS[chosen]

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 SCHEMA = """
@@ -20,6 +20,8 @@ create index if not exists ticket_due on ticket (state, due);
 """
 WAITING = ("new", "waiting", "hub_away", "clock_wrong")
 """States in which a ticket is still being worked on; all others are final."""
+LONGEST = timedelta(minutes=10)
+"""Nothing is put off for longer."""
 _COLUMNS = "id, reference, service, people, state, code, zh, en, code_word, case_id, asked, consent, answer"
 
 
@@ -83,11 +85,15 @@ class Tickets:
         return self._one("reference = ?", reference)
 
     def due(self, moment: datetime, limit: int = 200) -> list[Ticket]:
-        """Tickets whose next step may be taken, longest waiting first."""
+        """Tickets whose next step may be taken, longest waiting first.
+
+        One that should wait longer than anything waits was put off by a clock that has been set right since.
+        """
         marks = ", ".join("?" * len(WAITING))
         return self._many(
-            f"state in ({marks}) and due <= ? order by due limit ?", *WAITING, moment.isoformat(), limit
-        )
+            f"state in ({marks}) and (due <= ? or due > ?) order by due limit ?",
+            *WAITING, moment.isoformat(), (moment + LONGEST).isoformat(), limit,
+        )  # fmt: skip
 
     def states(self) -> list[tuple[str, str, str]]:
         """(id, state, code) of every ticket, oldest first."""

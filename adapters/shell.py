@@ -18,6 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from adapters.agent import Agent
+from adapters.source import SourceFault
+from adapters.sources.faults import TEMPORARY
 from hub.errors import HubError, TooMany, Unavailable
 from keys.errors import KeyFault
 
@@ -48,10 +50,17 @@ def opened(path: Path, *, as_json: bool = False) -> Iterator[Agent]:
             "" if located else f"{fault.next_zh}\n{fault.next_en}".strip(),
             fault.code,
             as_json=as_json,
-            status=AWAY if isinstance(fault, Unavailable | TooMany) else 1,
+            status=AWAY if _passes(fault) else 1,
         )
     except KeyFault as fault:
         stop(f"{fault.zh}\n{fault.en}", "", fault.code, as_json=as_json)
+
+
+def _passes(fault: HubError) -> bool:
+    """Whether the same may work later: the hub or the source is away. A wrong address does not mend itself."""
+    if isinstance(fault, SourceFault):
+        return fault.code in TEMPORARY
+    return isinstance(fault, Unavailable | TooMany)
 
 
 def stop(text: str, following: str, code: str, *, as_json: bool = False, status: int = 1) -> NoReturn:

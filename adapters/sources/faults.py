@@ -78,6 +78,33 @@ _WORDS = (  # SQLite has one code for all, and PostgreSQL none before the connec
 )  # fmt: skip
 
 
+_EXTRAS = {"postgresql": "yimen[postgresql]", "mysql": "yimen[mysql]", "mariadb": "yimen[mysql]", "oracle": "oracledb",
+           "mssql": "pymssql", "dm": "dmPython dmSQLAlchemy"}  # fmt: skip
+"""What brings the driver of a kind of address."""
+
+
+def bad_url() -> SourceFault:
+    """An address that is none. The library's own words would repeat it with its password."""
+    return SourceFault(
+        "source.url", "数据库地址写得不对。", "The database URL is no URL.",
+        next_zh="例如 postgresql+psycopg://用户:口令@主机/库、mysql+pymysql://…、sqlite:///文件；"
+        "口令里的 @ : / 要写成 %40 %3A %2F。",
+        next_en="For example postgresql+psycopg://user:word@host/db, mysql+pymysql://, sqlite:///; @ : / in a password"
+        " are %40 %3A %2F.",
+    )  # fmt: skip
+
+
+def no_driver(url: str) -> SourceFault:
+    """An address whose driver is not installed here."""
+    kind = url.partition(":")[0].partition("+")[0]
+    brings = _EXTRAS.get(kind)
+    return SourceFault(
+        "source.driver", "没有安装这种数据库的驱动。", "The driver of this kind of database is not installed.",
+        next_zh=f'请运行 pip install "{brings}"。' if brings else "地址开头写对了吗？例如 postgresql+psycopg://、mysql+pymysql://。",
+        next_en=f'Run pip install "{brings}".' if brings else "Is its beginning right? postgresql+psycopg://, mysql+pymysql://.",
+    )  # fmt: skip
+
+
 def moving(fault: SQLAlchemyError) -> SourceFault:
     """The fault as it is told."""
     origin = getattr(fault, "orig", None) or fault

@@ -30,7 +30,7 @@ from sqlalchemy.sql.selectable import Subquery
 
 from adapters.model import SqlSource
 from adapters.source import Row, SourceFault, Unreadable
-from adapters.sources.faults import moving
+from adapters.sources.faults import bad_url, moving, no_driver
 from adapters.sources.kinds import kinds_of
 
 Match = tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
@@ -81,16 +81,21 @@ class SqlRows:
             self._after += self._within(*between)
         self.kinds: dict[str, str] = {}
         try:
-            self._connection = self._snapshot()
+            self._connection = self._engine.connect()
+        except SQLAlchemyError as fault:
+            self._engine.dispose()
+            raise moving(fault) from fault
+        try:
+            self._connection = self._snapshot(self._connection)
             self._refuse_writable()
             self.columns = self._columns()
             if match:
                 self._after.append(or_(*(and_(*(self._is(*part) for part in one)) for one in match)))
         except SQLAlchemyError as fault:
-            self._engine.dispose()
+            self.close()
             raise moving(fault) from fault
         except BaseException:
-            self._engine.dispose()
+            self.close()
             raise
 
     def close(self) -> None:
@@ -229,9 +234,8 @@ class SqlRows:
             )
         return names
 
-    def _snapshot(self) -> Connection:
+    def _snapshot(self, connection: Connection) -> Connection:
         """One connection and one read-only transaction for the whole pass, where the engine has it."""
-        connection = self._engine.connect()
         seconds = self._source.statement_timeout
         match self._engine.dialect.name:
             case "sqlite":
@@ -272,15 +276,10 @@ def _engine(source: SqlSource) -> Engine:
         url = make_url(source.url)
         if url.get_backend_name() != "sqlite":
             return create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=False)
-    except (ArgumentError, NoSuchModuleError, ImportError) as fault:
-        # The fault's own text may repeat the URL with its password.
-        raise SourceFault(
-            "source.driver",
-            "数据库地址写错了，或没有安装驱动。",
-            "The database URL is wrong or its driver is not installed.",
-            next_zh="例如 postgresql+psycopg://…、mysql+pymysql://…、sqlite:///…。",
-            next_en="For example postgresql+psycopg://, mysql+pymysql://, sqlite:///.",
-        ) from fault
+    except (NoSuchModuleError, ImportError) as fault:
+        raise no_driver(source.url) from fault
+    except ArgumentError as fault:
+        raise bad_url() from fault
 
     def connect() -> sqlite3.Connection:
         # Opened read-only by the file system, not by promise.

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,10 +25,18 @@ Issuing = Annotated[Caller, Depends(issuing)]
 Said = Annotated[str, StringConstraints(max_length=200)]
 
 
+def _day(value: object) -> object:
+    return date.fromisoformat(value) if isinstance(value, str) else value
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+"""YYYY-MM-DD: JSON has no dates, and bodies are read strictly."""
+
+
 class Coverage(Body):
     """From which day on the source holds everything of this type, and its known gaps in both languages."""
 
-    covers_from: date | None = None
+    covers_from: Day | None = None
     gaps_zh: Said = ""
     gaps_en: Said = ""
 

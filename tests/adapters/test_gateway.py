@@ -3,25 +3,28 @@
 import asyncio
 import csv
 import json
+import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 import sqlalchemy as sa
 import uvicorn
-from parts import free_port, missing
+from parts import FixedClock, die_with_parent, free_port, listens, missing, wait_until
 
 from adapters import gatewayconfig, gatewaydrop
 from adapters.agent import Agent
+from adapters.answers import Registration
 from adapters.enrolment import Enrolment
 from adapters.gateway import Gateway
-from adapters.gatewaycommand import password_of
+from adapters.gatewaycommand import PASSPHRASE, password_of
 from adapters.gatewaydoor import PLAIN, as_csv, door
 from adapters.gatewaysandbox import PEOPLE, Sandbox
 from adapters.gatewaytickets import Tickets
@@ -31,6 +34,7 @@ from adapters.state import State
 from adapters.verifier import AsyncVerifier, VerifierClient
 from adapters.yamltree import ConfigFault
 from hub.actor import Actor, ActorKind
+from hub.clock import now
 from hub.consent import approve
 from hub.consent.model import consent_requests
 from hub.errors import Conflict, HubError, Malformed, NotFound
@@ -40,7 +44,8 @@ from hub.registry import subjects
 from keys.files import Keyring
 from keys.signer import generate
 
-SAMPLES = Path(__file__).parents[2] / "docs" / "samples"
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "docs" / "samples"
 CONFIG = """\
 gateway: {{department: dg-edu, hub: "{hub}", listen: "127.0.0.1:{port}"}}
 services:
@@ -55,6 +60,13 @@ services:
     types: [degree, qualification]
 drop: {{in: in, out: out}}
 """
+
+
+class RealClock(FixedClock):
+    """The clock of the tests, but it runs."""
+
+    def __call__(self) -> datetime:
+        return now()
 
 
 class Slot:
@@ -204,16 +216,17 @@ def test_from_a_number_to_a_checked_answer(slot, degrees, running_hub, resident)
     assert (said["state"], said["code"], len(said["certificates"])) == ("partly", "missing:qualification", 1)
     other = said["certificates"][0] | {"claims": {"degree_level": "master"}}
     assert slot.gateway._flat("degree", [*said["certificates"], other])["学位"] == "bachelor；master"
-    assert nothing_of_the_sandbox_verifies(slot)
+    assert nothing_of_the_sandbox_verifies(slot, degrees)
     assert asyncio.run(in_an_event_loop(slot, resident(1)))
     slot.start()
+    slot.gateway._skew = lambda: 0.0  # the hub's Date is of today, its clock of the test
     slot.hub.clock.advance(days=8)
     slot.gateway.work()
     assert slot.gateway.answer(slot.tickets.by_id(ticket.id))["certificates"] == []  # forgotten
 
 
-def nothing_of_the_sandbox_verifies(slot) -> bool:
-    """A certificate of the sandbox against every key that this hub knows."""
+def nothing_of_the_sandbox_verifies(slot, department) -> bool:
+    """A certificate of the sandbox against every key that this hub knows, and at the hub's own door."""
     with closing(Tickets(slot.folder / "sandbox.db")) as tickets:
         desk = Sandbox(slot.config, tickets)
         ticket = desk.accept({"service": "degree", "id_no": number("valid")})
@@ -222,6 +235,9 @@ def nothing_of_the_sandbox_verifies(slot) -> bool:
     for issuer in ("sandbox", "dg-degree"):
         with pytest.raises((HubError, LookupError)):
             Checker(slot.client, None, slot.now).certificate(one["sd_jwt"], issuer)
+    with pytest.raises(HubError) as refused:  # a department with every right hands it in as its own
+        department.desk.client.register(Registration(one["sd_jwt"], "sandbox", "r" * 43, 1, "0" * 64))
+    assert refused.value.code in ("certificate.issuer_mismatch", "key.unknown")
     return True
 
 
@@ -250,25 +266,22 @@ def test_a_citizen_who_refuses_one_without_a_record_and_a_revoked_degree(slot, d
     assert slot.gateway.answer(slot.tickets.by_id(revoked.id))["certificates"] == []
 
 
-def test_a_hub_that_is_away_and_a_wrong_clock_are_told_and_pass(slot, degrees, running_hub, resident):
-    ticket = slot.gateway.accept({"service": "degree", "id_no": resident(1)})
-    there, slot.client.hub = slot.client.hub, "http://127.0.0.1:9"
+def test_a_clock_that_was_wrong_neither_erases_nor_delays(slot, degrees, running_hub, resident):
+    slot.gateway._skew = lambda: slot.offset.total_seconds()  # the hub of the test stands still; its Date does not
+    ended = slot.gateway.accept({"service": "degree", "id_no": resident(2), "reference": "old"})
+    slot.tickets.update(ended.id, state="refused")
+    waiting = slot.gateway.accept({"service": "degree", "id_no": resident(1)})
+    slot.offset = timedelta(days=30)
     slot.work()
-    assert slot.tickets.by_id(ticket.id).state == "hub_away"
-    slot.client.hub = there
-    slot.offset = timedelta(hours=3)
-    slot.client._tokens.clear()
-    slot.gateway._skew = lambda: 3 * 3600.0  # the hub of the test stands still; its Date header does not
-    slot.work()
-    told = slot.tickets.by_id(ticket.id)
-    assert told.state == "clock_wrong"
-    assert "+10800" in told.zh
+    assert slot.tickets.by_id(waiting.id).state == "clock_wrong"
+    assert slot.tickets.by_id(ended.id).people  # a month has not passed
     slot.offset = timedelta(0)
-    slot.hub.clock.advance(hours=4)
-    slot.work(3)
-    decide(running_hub, resident(1))
-    slot.work(2)
-    assert slot.tickets.by_id(ticket.id).state == "verified"
+    slot.work(3)  # not in thirty days: now
+    assert slot.tickets.by_id(waiting.id).state == "waiting"
+    running_hub.clock.advance(days=8)
+    slot.gateway._forgets_next = 0.0
+    slot.work()
+    assert slot.tickets.by_id(ended.id).people == ()
 
 
 def test_what_is_not_asked_rightly_is_refused_at_once(alone, resident):
@@ -362,29 +375,92 @@ def ran(command: list[str | Path], **environment) -> subprocess.CompletedProcess
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
-def test_a_script_of_the_nineties_with_curl_and_a_csv(slot, degrees, running_hub, resident, tmp_path):
-    """The real gateway, the real hub; the citizen agrees while the script waits."""
+SHIFTED = """\
+import os, datetime, hub.clock
+real, shift = hub.clock.now, datetime.timedelta(seconds=int(os.environ["SHIFT"]))
+hub.clock.now = lambda: real() + shift
+from adapters import client, gatewaycommand
+client.LONGEST_PAUSE, gatewaycommand.EVERY = 0.1, 0.2
+gatewaycommand.main()
+"""
+"""`yimen-gateway` as it is, on a machine whose clock is off by SHIFT seconds."""
+
+
+@pytest.fixture
+def real_time(running_hub):
+    """The hub lives now: other processes have no other clock."""
+    running_hub.clock.__class__ = RealClock
+
+
+class Machine:
+    """A machine of the reviewing department: `yimen-gateway serve` runs there as its own process, and can be killed."""
+
+    def __init__(self, slot: Slot, folder: Path) -> None:
+        self.slot, self.folder, self.process = slot, folder, None
+
+    def serve(self, *, hub: str, shift: int = 0) -> None:
+        config = CONFIG.format(hub=hub, port=self.slot.config.port).replace("drop: {in: in, out: out}\n", "")
+        self.slot.path.write_text(config, encoding="utf-8")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SHIFTED, "serve", "-c", self.slot.path],
+            env=os.environ | {"SHIFT": str(shift), PASSPHRASE: "gateway-passphrase-1", "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL, preexec_fn=die_with_parent,
+        )  # fmt: skip
+        wait_until(lambda: listens(self.slot.config.port), self.process, Path(os.devnull), 60)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def script(self, people: Path, tries: int) -> subprocess.Popen[str]:
+        """verify.sh, curl and a CSV."""
+        url = f"http://127.0.0.1:{self.slot.config.port}"
+        environment = {"GATEWAY": url, "TOKEN_FILE": str(self.slot.config.token), "PATH": "/usr/bin:/bin"}
+        environment |= {"SERVICE": "degree", "LANG": "C.UTF-8", "TRIES": str(tries)}
+        return subprocess.Popen(
+            ["sh", SAMPLES / "verify.sh", people], env=environment, stdout=subprocess.PIPE, text=True
+        )
+
+
+def test_a_script_of_the_nineties_with_curl_and_a_csv(
+    running_hub, real_time, slot, degrees, resident, tmp_path
+):
+    """One request of an old system; its gateway is offline, killed, wrong by three hours, killed, then well."""
     if shutil.which("curl") is None:
         missing("curl", "apt-get install -y curl")
     people = tmp_path / "people.csv"
     people.write_text(f"reference,number\r\nN1,{resident(3)}\r\nN2,999\r\n")
-    with Served(slot.gateway, tmp_path) as served:
-        script = subprocess.Popen(
-            ["sh", SAMPLES / "verify.sh", people], env=served.environment(TRIES="60"), stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(200):
-            time.sleep(0.05)
-            slot.hub.clock.advance(seconds=6)
-            found = slot.tickets.by_reference("N1")
-            if found is not None and found.asked:
-                break
-        decide(running_hub, resident(3))
-        while script.poll() is None:
-            slot.hub.clock.advance(seconds=6)
-            time.sleep(0.1)
-        said = script.communicate()[0]
+    machine = Machine(slot, tmp_path)
+
+    def told(state: str) -> bool:
+        ticket = slot.tickets.by_reference("N1")
+        return ticket is not None and ticket.state == state
+
+    machine.serve(hub="http://127.0.0.1:9")
+    assert "N1,new," in machine.script(people, 1).communicate()[0]
+    until(lambda: told("hub_away"))
+    machine.kill()
+    machine.serve(hub=running_hub.url, shift=3 * 3600)
+    slot.tickets.update(slot.tickets.by_reference("N1").id, due=running_hub.clock())
+    until(lambda: told("clock_wrong"))
+    assert "N1,clock_wrong," in machine.script(people, 1).communicate()[0]
+    assert "+108" in slot.tickets.by_reference("N1").zh
+    machine.kill()
+    machine.serve(hub=running_hub.url)
+    script = machine.script(people, 60)
+    until(lambda: told("waiting"))
+    decide(running_hub, resident(3))
+    said = script.communicate(timeout=60)[0]
+    machine.kill()
     assert "N1,verified,学位=bachelor;学校=东莞理工学院;" in said
     assert "N2,error," in said
+
+
+def until(true, within: float = 30) -> None:
+    end = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 SAMPLE_PROGRAMS = {

@@ -3,6 +3,7 @@
 import re
 import shlex
 import time
+from datetime import date
 from pathlib import Path
 
 import pymysql
@@ -12,6 +13,8 @@ from typer.testing import CliRunner
 from adapters import quarantine
 from adapters.agent import Agent
 from adapters.command import CODE, PASSPHRASE, app
+from hub.catalogue.sources import sources
+from hub.registry.publish import publish_types
 
 PAGE = (Path(__file__).parents[2] / "docs" / "connect-a-department.md").read_text(encoding="utf-8")
 ROWS = 40
@@ -60,8 +63,10 @@ def test_the_page_connects_a_department(running_hub, old_table, tmp_path, monkey
     monkeypatch.setattr(
         Agent, "load", staticmethod(lambda file, **more: load(file, **more, clock=running_hub.clock))
     )
+    code = running_hub.code_for("dg-hrss")
+    running_hub.in_hub(lambda tx: publish_types(tx, running_hub.hub.types.values()))  # as `yimen department add` does
     environment = {
-        PASSPHRASE: "agent-passphrase-1", CODE: running_hub.code_for("dg-hrss"), "YIMEN_HUB": running_hub.url,
+        PASSPHRASE: "agent-passphrase-1", CODE: code, "YIMEN_HUB": running_hub.url,
         "YIMEN_SOURCE": old_table, "COLUMNS": "200", "TERM": "dumb",
     }  # fmt: skip
     said = {}
@@ -74,6 +79,9 @@ def test_the_page_connects_a_department(running_hub, old_table, tmp_path, monkey
         assert found.exit_code == 0 or arguments == ["doctor"], (command, found.output, found.exception)
         said[" ".join(arguments)] = found.output
     assert time.monotonic() - began < 120
+    assert "coverage_refused" not in said["sync"]
+    source = running_hub.in_hub(sources)["qualification"]
+    assert (source.covers_from, source.gaps["zh-CN"]) == (date(1998, 1, 1), "1998年以前的证书只有纸质")
     assert "张*丰" in said["preview -n 5"]
     assert "五级" not in said["preview -n 5"]
     for monkey in ("YIMEN_HUB", "YIMEN_SOURCE"):

@@ -137,7 +137,7 @@ def served(request, mariadb, postgres):
         owner = postgres.url(name, "postgresql+psycopg")
         reader = sa.make_url(owner).set(username="reader", password="reader-1").render_as_string(hide_password=False)
         grants = (
-            f"drop database if exists {name}", "drop role if exists reader",
+            f"drop database if exists {name} with (force)", "drop role if exists reader",
             "create role reader login password 'reader-1'", f"create database {name}",
         )  # fmt: skip
         running = "select pid from pg_stat_activity where usename = 'reader'"
