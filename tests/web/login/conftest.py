@@ -60,9 +60,9 @@ class Town:
 
 
 @pytest.fixture
-async def town(sqlite_database: str, clock: FixedClock, tmp_path: Path) -> AsyncIterator[Town]:
+async def town(postgresql_database: str, clock: FixedClock, tmp_path: Path) -> AsyncIterator[Town]:
     clock.moment = datetime.now(UTC).replace(microsecond=0)
-    world = World(sqlite_database, clock)
+    world = World(postgresql_database, clock)
     hub = make_hub(world, tmp_path / "hub")
     hub.keyring.create("login", not_before=clock())
     async with hub.tx(SYSTEM) as tx:
