@@ -42,6 +42,8 @@ from hub.store.tx import Database, Tx, View
 LEASE = timedelta(minutes=2)
 """Longer than any attempt takes."""
 AT_ONCE = 16
+KEPT = timedelta(days=90)
+"""So long it can be seen how a message was sent."""
 RETRIES = (5, 30, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds before each further attempt, as Standard Webhooks proposes; a tenth of chance is added."""
 
@@ -246,6 +248,14 @@ async def write_down(tx: Tx, row: Any, lease: UUID, outcome: Outcome) -> bool:
         deliveries.c.id == row.id, deliveries.c.lease == lease, deliveries.c.state == DeliveryState.WAITING
     )
     return await tx.run(deliveries.update().where(mine).values(**values)) == 1
+
+
+async def forget_ended(tx: Tx, *, most: int = 5000) -> int:
+    """Delete deliveries that ended long ago, some at a time; the notices themselves stay in the wallet."""
+    table = deliveries.c
+    ended = (DeliveryState.SENT, DeliveryState.DEAD, DeliveryState.DROPPED)
+    old = sa.select(table.id).where(table.state.in_(ended), table.ended_at < tx.now - KEPT).limit(most)
+    return await tx.run(deliveries.delete().where(table.id.in_(old)))
 
 
 async def office_name(view: View, slug: str | None, language: str) -> str:

@@ -7,7 +7,7 @@ import structlog
 from hub.actor import SYSTEM
 from hub.consent import guard, passkeys, redirect, usecode
 from hub.errors import HubError
-from hub.notices import contacts
+from hub.notices import contacts, deliver
 from hub.oversight.watch import watch
 from hub.registry import attempts, sessions
 from hub.store import replay
@@ -21,7 +21,7 @@ EVERY_SECONDS = 15.0
 FORGET = (
     replay.forget_expired, idempotency.forget_expired, passkeys.forget_expired, redirect.forget_old,
     attempts.forget_expired, sessions.forget_ended, again.forget_expired, guard.forget_ended, usecode.forget_old,
-    pull.forget_old, contacts.forget_codes,
+    pull.forget_old, contacts.forget_codes, deliver.forget_ended,
 )  # fmt: skip
 
 log = structlog.get_logger()

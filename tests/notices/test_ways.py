@@ -19,7 +19,7 @@ from notices.test_citizens import asked, states
 
 from hub.config import Settings
 from hub.notices import inbox
-from hub.notices.deliver import LEASE
+from hub.notices.deliver import LEASE, forget_ended
 from hub.notices.gateway import load_gateway
 from hub.notices.inbox import Reached
 from hub.notices.message import SENT, Message
@@ -126,6 +126,12 @@ async def test_a_message_is_given_up_when_its_time_is_over(small: Telling) -> No
     assert (await states(small))[-1] == (DeliveryState.DEAD, "delivery.no_transport")
     async with small.view() as view:
         assert await view.value(sa.select(sa.func.max(deliveries.c.attempts))) < 12
+    async with small.tx() as tx:
+        assert await forget_ended(tx) == 0
+    small.clock.advance(days=91)
+    async with small.tx() as tx:
+        assert await forget_ended(tx) == 2, "the code and the message"
+        assert await tx.value(sa.select(sa.func.count()).select_from(notices)) == 1, "the wallet keeps what it said"
 
 
 @pytest.mark.parametrize(
