@@ -7,7 +7,7 @@ demo test lint serve:
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--custom-compile-command "make lock"
 lock:
-	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) pyproject.toml --extra mysql --extra postgresql --extra excel -o requirements.lock
 	$(COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 
 # make revision MESSAGE="what changed": compares hub.schema with the revisions so far and writes the difference.
