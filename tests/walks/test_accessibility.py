@@ -84,6 +84,11 @@ async def walk(judge: Judge, family: Family) -> None:
     await enter(page, family, "parent")
     for path in ("/wallet", "/requests", "/inbox/settings", "/accesses", f"/wallet/{family.degree}", "/devices"):
         await judge.see(path, path)
+    for path in ("/usecode?item=441900-edu-points-enrolment", "/office-rules"):
+        await judge.see(path, path)
+    await page.goto(f"{BASE}/usecode?item=441900-edu-points-enrolment")
+    await page.click("button:has-text('出示用证码')")
+    await judge.see("a use code")
     await page.goto(f"{BASE}/requests")
     await page.click("a:has-text('看看要什么')")
     await judge.see("approve")
