@@ -124,8 +124,8 @@ async def keep_scan(
             "paper.other_form",
             "扫描件上没有这张表右上角的二维码，可能拿错了表或没有扫全。",
             "The scan does not show this form's code: another form, or not the whole page.",
-            next_zh="请把签好字的第一页完整扫描成 PDF、JPG 或 PNG。",
-            next_en="Scan the whole first page of the signed form as PDF, JPG or PNG.",
+            next_zh="请把签好字的全部页扫描成一个 PDF，第一页要完整。",
+            next_en="Scan all pages of the signed form into one PDF, the first page whole.",
         )
     if not ticked:
         raise Unprocessable(
