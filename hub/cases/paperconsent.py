@@ -109,12 +109,12 @@ async def begin(
 
 
 async def keep_scan(
-    tx: Tx, blobs: Blobs, *, public_id: str, file: Safe, ticked: Sequence[Detail]
+    tx: Tx, blobs: Blobs, *, public_id: str, file: Safe, pages: int, ticked: Sequence[Detail]
 ) -> PaperConsent:
     """Keep the signed form, sealed for the applicant, and what was ticked on it, for the second officer to compare.
 
-    Raises Unprocessable `paper.other_form` unless the scan carries this form's code, `consent.nothing_ticked`;
-    Conflict `paper.state`.
+    `pages`: how many the form has. Raises Unprocessable `paper.other_form` unless the scan carries this form's code,
+    `paper.pages_missing`, `consent.nothing_ticked`; Conflict `paper.state`.
     """
     found = await paper_of(tx, public_id=public_id)
     if found.officer != officer_of(tx).officer_id:
@@ -126,6 +126,14 @@ async def keep_scan(
             "The scan does not show this form's code: another form, or not the whole page.",
             next_zh="请把签好字的全部页扫描成一个 PDF，第一页要完整。",
             next_en="Scan all pages of the signed form into one PDF, the first page whole.",
+        )
+    if file.pages < pages:  # the signature stands at the end
+        raise Unprocessable(
+            "paper.pages_missing",
+            f"这张表有 {pages} 页，扫描件不全。",
+            f"The form has {pages} pages; some are missing from the scan.",
+            next_zh="请把签好字的全部页扫描成一个 PDF。",
+            next_en="Scan all pages of the signed form into one PDF.",
         )
     if not ticked:
         raise Unprocessable(

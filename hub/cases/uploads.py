@@ -70,11 +70,13 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Safe:
-    """A file that the child process has read: only this can be stored. `codes`: texts of the QR codes on it."""
+    """A file that the child process has read: only this can be stored. `codes`: texts of the QR codes on it;
+    `pages`: a picture has one."""
 
     data: bytes
     kind: str
     codes: tuple[str, ...] = ()
+    pages: int = 1
 
 
 async def judge(data: bytes) -> Safe:
@@ -95,7 +97,7 @@ async def judge(data: bytes) -> Safe:
             next_en="Scan or photograph it again.",
             why=found.reason or str(found.outcome),
         )
-    return Safe(data, found.kind, found.qr)
+    return Safe(data, found.kind, found.qr, max(found.pages, 1))
 
 
 async def upload(

@@ -13,6 +13,7 @@ from hub.clock import civil_day, from_seconds, seconds
 from hub.consent.shown import narrowed
 from hub.errors import Malformed
 from hub.paper.form import Block, Form, form_in_child
+from hub.paper.handed import inspect_in_child
 from hub.registry.departments import Department
 from hub.web.pages import words
 from hub.web.pages.render import render
@@ -83,10 +84,17 @@ async def form_pdf(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> R
     async with visit.hub.view(visit.actor) as view:
         found = await papers.paper_of(view, public_id=public_id)
         offices = await office_names(view)
-        today = civil_day(view.now)
+    return _download(await form_in_child(_form(visit, found, offices)), f"form-{found.slip}")
+
+
+def _form(visit: Visit, found: papers.PaperConsent, offices: dict[str, Department]) -> Form:
+    """The form as it was printed: the same whenever it is made."""
     item = visit.hub.items[found.item_code]
     blocks = _asked(visit, found, item) + _ends() + _signatures(found)
-    return await _pdf(found, item, offices, "用证同意书（纸质）", "Consent on paper", blocks, today, "form")
+    return Form(
+        title_zh="用证同意书（纸质）", title_en="Consent on paper", office=offices[found.department].name_zh,
+        item=item.code, made_on=civil_day(found.created_at), blocks=tuple(blocks), signed=False, code=found.code(),
+    )  # fmt: skip
 
 
 @router.post("/paper/{public_id}/scan")
@@ -95,12 +103,14 @@ async def scan(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> Respo
     form = await posted(visit, max_bytes=SCAN_BYTES)
     async with visit.hub.view(visit.actor) as view:
         found = await papers.paper_of(view, public_id=public_id)
+        offices = await office_names(view)
     file = await uploads.judge(form.files.get("file", b""))
+    printed = await inspect_in_child(await form_in_child(_form(visit, found, offices)))
     parts = found.parts(visit.hub.items[found.item_code], visit.hub.types)
     ticked = {value for name in ("field", "all") for value in form.texts.get(name, [])}
     kept = [detail for _, detail in narrowed(parts, chosen_of(parts, ticked))]
     async with visit.hub.tx(visit.actor) as tx:
-        await paper.keep_scan(tx, visit.hub.blobs, public_id=public_id, file=file, ticked=kept)
+        await paper.keep_scan(tx, visit.hub.blobs, public_id=public_id, file=file, pages=printed.pages, ticked=kept)
     return RedirectResponse(f"/counter/paper/{public_id}", status_code=303)
 
 
@@ -150,22 +160,16 @@ async def slip_pdf(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> R
             ("投诉", "Complain", "不是您签的、看得不对，都可以在窗口或平台投诉，部门须在期限内答复。", ""),
         ))
     ]  # fmt: skip
-    return await _pdf(found, item, offices, "用证同意凭条", "Slip of a consent on paper", blocks, today, "slip")
-
-
-async def _pdf(
-    found: papers.PaperConsent, item: ServiceItem, offices: dict[str, Department], title_zh: str, title_en: str,
-    blocks: list[Block], today: object, name: str,
-) -> Response:  # fmt: skip
-    made = Form(
-        title_zh=title_zh, title_en=title_en, office=offices[found.department].name_zh, item=item.code,
-        made_on=today, blocks=tuple(blocks), signed=False, code=found.code(),  # type: ignore[arg-type]
+    slip = Form(
+        title_zh="用证同意凭条", title_en="Slip of a consent on paper", office=offices[found.department].name_zh,
+        item=item.code, made_on=today, blocks=tuple(blocks), signed=False, code=found.code(),
     )  # fmt: skip
-    headers = {
-        "Content-Disposition": f'attachment; filename="{name}-{found.slip}.pdf"',
-        "Cache-Control": "no-store",
-    }
-    return Response(await form_in_child(made), media_type="application/pdf", headers=headers)
+    return _download(await form_in_child(slip), f"slip-{found.slip}")
+
+
+def _download(pdf: bytes, name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}.pdf"', "Cache-Control": "no-store"}
+    return Response(pdf, media_type="application/pdf", headers=headers)
 
 
 def _asked(visit: Visit, found: papers.PaperConsent, item: ServiceItem, *, signed: bool = False) -> list[Block]:

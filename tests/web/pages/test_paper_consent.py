@@ -30,14 +30,17 @@ async def printed(family: Family, clerk: Browser) -> tuple[Page, bytes]:
     return page, pdf
 
 
-def scanned(pdf: bytes) -> bytes:
-    """The first page as an office scanner gives it."""
-    with mupdf.open("pdf", pdf) as document:
-        return bytes(document[0].get_pixmap(dpi=120).tobytes("png"))
+def scanned(pdf: bytes, pages: int | None = None) -> bytes:
+    """The signed form as an office scanner gives it: a PDF of pictures."""
+    with mupdf.open("pdf", pdf) as document, mupdf.open() as scan:
+        for sheet in list(document)[:pages]:
+            page = scan.new_page(width=sheet.rect.width, height=sheet.rect.height)
+            page.insert_image(page.rect, stream=sheet.get_pixmap(dpi=110, colorspace=mupdf.csGRAY).tobytes("png"))
+        return bytes(scan.tobytes(deflate=True, no_new_id=True))
 
 
 async def hand_in(clerk: Browser, page: Page, scan: bytes, *ticks: str) -> Page:
-    files = {"file": ("scan.png", scan, "image/png")}
+    files = {"file": ("scan.pdf", scan, "application/pdf")}
     return await clerk.send(page, f"{page.url.path}/scan", {"all": list(ticks)}, files=files)
 
 
@@ -78,7 +81,7 @@ async def test_somebody_without_a_phone_gets_the_school_place_checked(family: Fa
     async with family.hub.view(await family.world.citizen(family.parent)) as view:
         (row,) = await view.all(sa.select(paper_consents))
     sealed = await family.hub.blobs.get(row.blob, sha256=row.blob_sha256)
-    assert b"PNG" not in sealed
+    assert b"%PDF" not in sealed
 
     async with family.hub.tx(SYSTEM) as tx:
         await derive(tx, types=family.hub.types)
@@ -111,6 +114,8 @@ async def test_the_wrong_document_another_form_and_a_photo_of_nothing_are_refuse
     degree = page.one("//label[contains(., '学历学位证书')]/input").get("value")
     other, _ = await printed(family, clerk)
     assert "拿错了表" in (await hand_in(clerk, other, scanned(pdf), degree)).text
+    own = (await clerk.client.get(f"{other.url.path}/form.pdf")).content
+    assert "扫描件不全" in (await hand_in(clerk, other, scanned(own, 1), degree)).text, "the signature is at the end"
     empty = mupdf.Pixmap(mupdf.csGRAY, mupdf.IRect(0, 0, 60, 60), False)
     empty.clear_with(255)
     assert (await hand_in(clerk, other, bytes(empty.tobytes("png")), degree)).status == 422
