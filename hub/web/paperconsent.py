@@ -105,12 +105,14 @@ async def scan(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> Respo
         found = await papers.paper_of(view, public_id=public_id)
         offices = await office_names(view)
     file = await uploads.judge(form.files.get("file", b""))
-    printed = await inspect_in_child(await form_in_child(_form(visit, found, offices)))
+    pages = 1
+    if found.code() in file.codes:  # otherwise it is refused anyway
+        pages = (await inspect_in_child(await form_in_child(_form(visit, found, offices)))).pages
     parts = found.parts(visit.hub.items[found.item_code], visit.hub.types)
     ticked = {value for name in ("field", "all") for value in form.texts.get(name, [])}
     kept = [detail for _, detail in narrowed(parts, chosen_of(parts, ticked))]
     async with visit.hub.tx(visit.actor) as tx:
-        await paper.keep_scan(tx, visit.hub.blobs, public_id=public_id, file=file, pages=printed.pages, ticked=kept)
+        await paper.keep_scan(tx, visit.hub.blobs, public_id=public_id, file=file, pages=pages, ticked=kept)
     return RedirectResponse(f"/counter/paper/{public_id}", status_code=303)
 
 
