@@ -199,13 +199,7 @@ class Gateway:
         if not accepted:
             first = next((one for one in verdicts), {})
             state = "no_record" if first.get("outcome") == "no_record" else "not_accepted"
-            return self._end(
-                ticket,
-                state,
-                str(first.get("reason") or "none"),
-                "没有可采用的证照。",
-                "No certificate was accepted.",
-            )
+            return self._end(ticket, state, str(first.get("reason") or "none"), *_told(first))
         checked = [self._checked(one) for one in accepted]
         missing = sorted({str(ask["type"]) for ask in asks} - {str(one["type"]) for one in checked})
         if missing:  # an old system that looks at the state alone must not take a part for the whole
@@ -309,3 +303,11 @@ class Gateway:
     def _end(self, ticket: Ticket, state: str, code: str, zh: str, en: str) -> bool:
         self.tickets.update(ticket.id, state=state, code=code, zh=zh, en=en, asked="", consent="")
         return True
+
+
+def _told(verdict: Mapping[str, Any]) -> tuple[str, str]:
+    """Why nothing was accepted, in the words of the check that decided; what a clerk reads in the old system."""
+    for check in verdict.get("checks") or ():
+        if isinstance(check, dict) and check.get("result") in ("failed", "undecided"):
+            return str(check.get("zh") or ""), str(check.get("en") or "")
+    return "没有可采用的证照。", "No certificate was accepted."

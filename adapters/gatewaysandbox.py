@@ -30,7 +30,10 @@ PEOPLE: Mapping[str, str] = {
 _ENDS = {
     "valid": ("verified", "", "已核验（沙箱）。", "Verified (sandbox)."),
     "revoked": ("not_accepted", "certificate.revoked", "证照已被撤销（沙箱）。", "Revoked (sandbox)."),
-    "source_down": ("not_accepted", "pull.source_down", "发证部门数据源不可用（沙箱）。", "Source down (sandbox)."),
+    "source_down": (
+        "not_accepted", "pull.unavailable", "发证部门的数据源暂时连不上，不等于没有记录（沙箱）。",
+        "Its source cannot be reached, which is no “no record” (sandbox).",
+    ),
     "ambiguous": ("not_accepted", "pull.ambiguous", "多条记录符合，须人工核对（沙箱）。", "Several match (sandbox)."),
     "no_record": ("no_record", "certificate.none_registered", "没有登记的证照（沙箱）。", "No certificate (sandbox)."),
     "refused": ("refused", "access_denied", "本人没有同意（沙箱）。", "The citizen did not agree (sandbox)."),

@@ -155,6 +155,8 @@ def columns_of(dataset: Dataset) -> tuple[str, ...]:
     others = [rule.when for rule in dataset.holders if rule.when]
     if dataset.cursor is not None:
         others.append(dataset.cursor.column)
+    if dataset.lookup is not None:
+        others += [column for way in dataset.lookup.by for column, _ in way]
     return tuple(dict.fromkeys([*dataset.key, *named, *others]))
 
 

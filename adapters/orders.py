@@ -15,6 +15,7 @@ from adapters.desk import Desk
 from adapters.model import Config, Dataset, FileSource
 from adapters.reading import Pass
 from adapters.source import SourceFault
+from adapters.sync import PATIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class OrderReport:
 
 def work_orders(desk: Desk, config: Config) -> list[OrderReport]:
     """Fetch, sign and end every order that waits for this department. Safe to repeat after a kill at any point."""
-    with desk.state.alone():
+    with desk.state.alone(patience=PATIENCE if any(one.lookup for one in config.datasets) else 0):
         deliver(desk)
         return [_one(desk, config, order) for order in desk.client.work_orders()]
 

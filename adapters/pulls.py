@@ -33,6 +33,9 @@ from hub.formats.pullorder import Order
 
 _LISTS = threading.Lock()
 """Lists are opened one after the other: each version builds on the one before."""
+FEW = 16
+"""Indices that are kept at hand, so that most look-ups need not ask for one."""
+TRIES = 3
 PULLED = 0
 """The pass of what was pulled: no pass saw it."""
 _FINAL = (Conflict, Gone, Unprocessable, Forbidden, NotFound, Malformed)
@@ -151,12 +154,23 @@ def _promise(
     desk: Desk, dataset: Dataset, kind: CertificateType, key: tuple[str, ...], mapped: Mapped, digest: str
 ) -> _Ready:
     """6. What stands already, what is promised already, or a new promise: index, signature, outbox in one commit."""
+    for _ in range(TRIES):
+        with _LISTS:
+            try:
+                desk.book.ensure(FEW)
+            except Conflict as fault:  # a sync opened the same list at this moment
+                raise busy() from fault
+            ready = _promised(desk, dataset, kind, key, mapped, digest)
+        if ready is not None:
+            return ready
+    raise busy()
+
+
+def _promised(
+    desk: Desk, dataset: Dataset, kind: CertificateType, key: tuple[str, ...], mapped: Mapped, digest: str
+) -> _Ready | None:
+    """The one commit; None when a sync took the last index meanwhile."""
     ref = ref_of(desk.secret, dataset.id, key)
-    with _LISTS:
-        try:
-            desk.book.ensure(1)
-        except Conflict as fault:  # a sync opened the same list at this moment
-            raise busy() from fault
     with desk.state.transaction():
         entry, waiting = desk.state.entry(dataset.id, ref), desk.state.promised(dataset.id, ref)
         if waiting is not None:
@@ -169,7 +183,10 @@ def _promise(
             if entry.state == "revoked":  # a person decided; the row says nothing new
                 return _Ready(outcome="not_current", reason="agent.revoked")
         generation = entry.generation + 1 if entry else 1
-        status = desk.state.take_indices(1)[0]
+        indices = desk.state.take_indices(1)
+        if not indices:
+            return None
+        status = indices[0]
         token = _signed(desk, kind, mapped, generation, status)
         old = entry if current else None
         waiting = Waiting(

@@ -55,9 +55,12 @@ class State:
         self.db.execute("commit")
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the only right to sync this state; a killed holder lets go at once. Raises Conflict `agent.busy`."""
-        lock = sqlite3.connect(f"{self.path}.lock", isolation_level=None, timeout=0)
+    def alone(self, *, patience: float = 0) -> Iterator[None]:
+        """Hold the only right to sync this state; a killed holder lets go at once.
+
+        `patience` is for how many seconds another holder is waited for. Raises Conflict `agent.busy`.
+        """
+        lock = sqlite3.connect(f"{self.path}.lock", isolation_level=None, timeout=patience)
         try:
             try:
                 lock.execute("begin exclusive")

@@ -14,6 +14,9 @@ from adapters.source import SourceFault
 from adapters.state import Entry
 from hub.errors import Forbidden, HubError, Malformed, NotFound, Unprocessable
 
+PATIENCE = 15.0
+"""A pull that replaces a certificate holds the state for a moment."""
+
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
@@ -46,13 +49,13 @@ def sync(desk: Desk, datasets: Iterable[Dataset], *, whole: bool = False) -> Syn
     started = time.monotonic()
     faults: list[tuple[str, str, str]] = []
     told: list[tuple[str, str, str]] = []
-    with desk.state.alone():
+    wanted = list(datasets)
+    with desk.state.alone(patience=PATIENCE if any(one.lookup for one in wanted) else 0):
         counts = deliver(desk)
+        desk.book.forget_unsent()  # a pull may have signed a list since our last time
         desk.book.refresh()
-        for dataset in datasets:
-            if (
-                dataset.lookup is not None and dataset.lookup.only
-            ):  # it is asked row by row (`adapters.pulls`)
+        for dataset in wanted:
+            if dataset.lookup is not None and dataset.lookup.only:  # it is asked row by row (`adapters.pulls`)
                 continue
             try:
                 one = Pass(desk, dataset)

@@ -36,6 +36,9 @@ from adapters.sources.kinds import kinds_of
 Match = tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
 """Alternatives, each of (column, spellings) that must all hold."""
 _BAD_ROW = (DataError, ValueError, ArithmeticError)  # one value of one row; everything else breaks the pass
+CONNECT_SECONDS = 10
+"""A host that does not answer is a source that is down; nobody waits minutes to learn it."""
+_PATIENT = frozenset({"psycopg", "psycopg2", "pymysql", "mysqldb"})
 _WRITES = ("INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "CREATE", "ALL PRIVILEGES", "SUPER", "TRUNCATE")
 _PG_WRITES = """
     select exists (select 1 from pg_roles where rolname = current_user and rolsuper) or exists (
@@ -275,7 +278,11 @@ def _engine(source: SqlSource) -> Engine:
     try:
         url = make_url(source.url)
         if url.get_backend_name() != "sqlite":
-            return create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=False)
+            patience = {"connect_timeout": min(CONNECT_SECONDS, source.statement_timeout)}
+            known = url.get_driver_name() in _PATIENT
+            return create_engine(
+                url, pool_size=1, max_overflow=0, pool_pre_ping=False, connect_args=patience if known else {}
+            )
     except (NoSuchModuleError, ImportError) as fault:
         raise no_driver(source.url) from fault
     except ArgumentError as fault:

@@ -183,6 +183,39 @@ def ledger(leaf_index: int | None, registered_at: datetime, now: datetime) -> Ch
     )
 
 
+_PULLED = {
+    "pull.ambiguous": (
+        "发证部门查到多条符合的记录，不能替本人选一条；请看原件，或请发证部门核对。",
+        "Its department has several matching records and none is guessed: look at the original, or ask there.",
+    ),
+    "pull.not_covered": (
+        "发证部门没有查到，但可能不在其电子数据范围内，不等于没有；请看原件。",
+        "Its department found nothing, but it may lie outside its electronic data: look at the original.",
+    ),
+    "pull.unusable": (
+        "发证部门有记录，但数据有误，暂时签不出证照；请发证部门更正，急办看原件。",
+        "Its department has a record that is faulty and cannot be signed: it must be corrected there.",
+    ),
+    "pull.name_differs": (
+        "发证部门的记录与申请人姓名不一致；请向发证部门申请更正，急办看原件。",
+        "The name in its department's record differs from the applicant's: it must be corrected there.",
+    ),
+    "pull.refused": (
+        "发证部门没有认可这次同意；请重新请求授权。",
+        "Its department did not accept the consent: ask for consent again.",
+    ),
+    "pull.unavailable": (
+        "发证部门的数据源暂时连不上，不等于没有记录；请稍后再试，急办看原件。",
+        "Its department's source cannot be reached, which is no “no record”: try again, or look at the original.",
+    ),
+}
+
+
+def pulled(code: str) -> Check:
+    """Its department was asked just now, and nothing can be said of a certificate: why, and what to do."""
+    return undecided(Step.VALIDITY, code, *_PULLED[code])
+
+
 def complete(checks: dict[Step, Check]) -> tuple[Check, ...]:
     """All ten checks in their order; those that were not made are named as not needed."""
     return tuple(checks.get(step, not_needed(step)) for step in STEPS)

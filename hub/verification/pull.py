@@ -2,7 +2,7 @@
 
 Orders are rows, so that any process may be asked and any may hold the agent's line. `begin` (1. the look is recorded
 before anything leaves) -> `claim` (2. the agent takes it, the grant still stands) -> `order_of` (3. signed, with the
-consent's own evidence) -> the answer: `require_open` and `require_grant` (4. the grant stands at this very moment),
+consent's own evidence) -> the answer: `require_mine` and `require_grant` (4. the grant stands at this very moment),
 then registered like any certificate, then `end` (5. once). Who waits too long ends it by `give_up`.
 """
 
@@ -30,6 +30,7 @@ from hub.errors import Conflict, Gone, NotFound, Unavailable, Unprocessable
 from hub.formats.pullorder import BASES, Evidence, Subject, holder_digest, make_order
 from hub.ids import bucket_of, public_token, uuid7
 from hub.ledger.bodies import open_body
+from hub.ledger.moving import require_moving
 from hub.ledger.prove import prove_inclusion
 from hub.ledger.tileset import TileReader
 from hub.registry import subjects
@@ -82,7 +83,9 @@ async def begin(
     A pull is made only when: the grant stands, is this verifier's, rests on somebody's agreement and has uses left;
     its holder holds nothing of the type that fits; a source answers pulls of the type and its breaker lets one
     through; and no more pulls were made under the grant than it has uses. The same question is asked once at a time.
+    Raises Unavailable `ledger.stalled` as `verify` does.
     """
+    await require_moving(tx)
     known = await by_public_ids(tx, (grant for grant, _ in asked))
     waiting: dict[Key, UUID] = {}
     ended: dict[Key, PullEnd] = {}
@@ -242,12 +245,8 @@ async def order_of(view: View, reader: TileReader, one: Claimed, *, signer: Sign
     )
 
 
-async def require_open(tx: Tx, public_id: str) -> Any:
-    """The pull that the calling department answers, its row locked.
-
-    NotFound `pull.unknown` for another department's too; Conflict `pull.ended` when it was answered before, Gone
-    `pull.too_late` ten minutes after its end.
-    """
+async def require_mine(tx: Tx, public_id: str) -> Any:
+    """The pull that the calling department answers, its row locked; NotFound `pull.unknown` for another's too."""
     row = await tx.first(
         sa.select(pulls)
         .where(pulls.c.public_id == public_id, pulls.c.department == tx.actor.department)
@@ -257,11 +256,26 @@ async def require_open(tx: Tx, public_id: str) -> Any:
         raise NotFound(
             "pull.unknown", "没有这个取证请求，或者它不是发给本部门的。", "There is no such pull for this department."
         )
-    if row.state == PullState.ENDED and row.reason != TIMED_OUT:
-        raise Conflict("pull.ended", "这个取证请求已经有了结果。", "This pull has ended already.")
-    if row.deadline + _LATE < tx.now:
-        raise Gone("pull.too_late", "答复太晚，请求已作废。", "The answer comes too late; the pull is void.")
     return row
+
+
+def is_over(view: View, row: Any, outcome: PullOutcome) -> bool:
+    """Whether exactly this outcome was told before; False while the pull is open, or only the wait for it was over.
+
+    Raises Conflict `pull.ended` when another one was, Gone `pull.too_late` ten minutes after the end of the wait.
+    """
+    if row.state == PullState.ENDED and row.reason != TIMED_OUT:
+        if row.outcome != outcome:
+            raise over()
+        return True
+    if row.deadline + _LATE < view.now:
+        raise Gone("pull.too_late", "答复太晚，请求已作废。", "The answer comes too late; the pull is void.")
+    return False
+
+
+def over() -> Conflict:
+    """The refusal of a second answer that differs from the first."""
+    return Conflict("pull.ended", "这个取证请求已经有了结果。", "This pull has ended already.")
 
 
 TIMED_OUT = "pull.timeout"

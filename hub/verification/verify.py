@@ -331,9 +331,11 @@ def _is_the_cases(case: CaseFacts | None, grant: Grant) -> bool:
 
 def _no_record(tx: Tx, one: _Planned) -> tuple[Verdict, Look | None]:
     """Nothing is held. When its department was asked just now, what that came to is said, and nothing else."""
-    ended = one.pulled
-    if ended is not None:
-        return _close(tx, one, *PULL_VERDICTS[ended.outcome])
+    if one.pulled is not None:
+        outcome, reason = PULL_VERDICTS[one.pulled.outcome]
+        if outcome is Outcome.UNDECIDED:
+            one.checks[Step.VALIDITY] = checks.pulled(reason)
+        return _close(tx, one, outcome, reason)
     return _close(tx, one, Outcome.NO_RECORD, "certificate.none_registered")
 
 

@@ -13,9 +13,10 @@ from hub.cases.open import readable
 from hub.cases.party import on_behalf
 from hub.cases.scope import Scope, in_scope
 from hub.catalogue.sources import PullSource, pull_sources
+from hub.errors import Unavailable
 from hub.store.tx import Tx
 from hub.verification import pull
-from hub.verification.model import Pulled, PullEnd
+from hub.verification.model import Pulled, PullEnd, PullOutcome
 from hub.web.deps import Hub
 from hub.web.metrics import pulled as counted
 from hub.web.pullwatch import watch_of
@@ -47,10 +48,13 @@ async def pull_first(
     if not wanted:
         return {}
     began = time.monotonic()
-    async with hub.tx(SYSTEM) as tx:  # 1
-        if unless is not None and await unless(tx):
-            return {}
-        begun = await pull.begin(tx, wanted, by=by, sources=sources, items=hub.items, types=hub.types)
+    try:
+        async with hub.tx(SYSTEM) as tx:  # 1
+            if unless is not None and await unless(tx):
+                return {}
+            begun = await pull.begin(tx, wanted, by=by, sources=sources, items=hub.items, types=hub.types)
+    except Unavailable:  # a lost race, a database that is away: what is held may still be verified
+        return {key: PullEnd(PullOutcome.UNAVAILABLE, "pull.failed") for key in wanted}
     found: dict[pull.Key, PullEnd] = dict(begun.ended)
     if begun.waiting:
         ids = list(begun.waiting.values())

@@ -135,8 +135,9 @@ async def _cannot(hub: Hub, caller: Caller, one: pull.Claimed, fault: HubError) 
 async def answered(pull_id: str, request: Request, caller: Issuing) -> Response:
     """Answer an order, once. A certificate is examined and registered exactly like any other, in the same commit.
 
-    1. The pull is this department's and open. 2. With a certificate: the consent stands at this very moment, the
-    certificate passes every check of a registration, and it is of the type and the person asked for. 3. The pull ends.
+    1. The pull is this department's and open; the same answer again, after a reply that was lost, is answered alike.
+    2. With a certificate: the consent stands at this very moment, the certificate passes every check of a registration,
+    and it is of the type and the person asked for. 3. The pull ends.
     """
     hub = hub_of(request)
     body, _ = await read_body(request, Answer, max_bytes=CERTIFICATE)
@@ -150,15 +151,19 @@ async def answered(pull_id: str, request: Request, caller: Issuing) -> Response:
     told: dict[str, Any] = {}
     async with hub.tx(caller.actor) as tx:
         await caller.enter(tx)
-        row = await pull.require_open(tx, pull_id)  # 1
+        row = await pull.require_mine(tx, pull_id)
+        again = pull.is_over(tx, row, outcome)  # 1
         certificate = body.certificate_id
         if outcome is PullOutcome.REGISTERED:  # 2
-            await pull.require_grant(tx, row)
+            if not again:
+                await pull.require_grant(tx, row)
             if body.certificate is not None:
                 made = await register_one(tx, hub, body.certificate)
                 certificate = made.certificate
                 told = registered(made, issuance_of(hub))
             await pull.require_about(tx, row, certificate or "")
+            if again and certificate != row.certificate:
+                raise pull.over()
         await pull.end(tx, row, PullEnd(outcome, body.reason), certificate=certificate)  # 3
     watch_of(hub).nudge()
     return json_answer(dumps({"pull": pull_id, "outcome": outcome, **told}))

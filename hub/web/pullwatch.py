@@ -7,12 +7,12 @@ nobody waits for the next look. A process in which nobody waits asks nothing.
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TypeVar
 from uuid import UUID
 
 from hub.actor import SYSTEM
 from hub.errors import HubError
 from hub.verification import pull
-from hub.verification.model import PullEnd
 from hub.web.deps import Hub
 
 EVERY_SECONDS = 0.15
@@ -23,7 +23,7 @@ class PullWatch:
 
     def __init__(self) -> None:
         self._departments: dict[str, set[asyncio.Event]] = {}
-        self._ids: dict[UUID, asyncio.Future[PullEnd]] = {}
+        self._ids: dict[UUID, set[asyncio.Event]] = {}
         self._nudged = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -34,7 +34,7 @@ class PullWatch:
     async def work(self, hub: Hub, department: str, *, seconds: float, leaving: asyncio.Event) -> bool:
         """Wait until something may wait for this department's agent; False when the time was over, or we leave."""
         event = asyncio.Event()
-        self._departments.setdefault(department, set()).add(event)
+        _add(self._departments, department, event)
         self._run(hub)
         told = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(leaving.wait())]
         try:
@@ -42,23 +42,24 @@ class PullWatch:
         finally:
             for one in told:
                 one.cancel()
-            waiting = self._departments.get(department, set())
-            waiting.discard(event)
-            if not waiting:
-                self._departments.pop(department, None)
+            _drop(self._departments, department, event)
         return event.is_set() and not leaving.is_set()
 
     async def ends(self, hub: Hub, ids: Sequence[UUID], *, seconds: float) -> None:
         """Wait until all of these ended, or the time is over."""
-        loop = asyncio.get_running_loop()
-        futures = [self._ids.setdefault(one, loop.create_future()) for one in ids]
+        events = {one: asyncio.Event() for one in ids}
+        for one, event in events.items():
+            _add(self._ids, one, event)
         self._run(hub)
         self.nudge()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await asyncio.wait(futures)
-        for one in ids:
-            self._ids.pop(one, None)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    for event in events.values():
+                        await event.wait()
+        finally:
+            for one, event in events.items():
+                _drop(self._ids, one, event)
 
     def _run(self, hub: Hub) -> None:
         if self._task is None or self._task.done():
@@ -73,16 +74,33 @@ class PullWatch:
                     ended = await pull.ended_among(view, list(self._ids)) if self._ids else {}
                     names = sorted(self._departments)
                     waiting = await pull.any_waiting(view, names) if names else set()
-                for one, how in ended.items():
-                    future = self._ids.get(one)
-                    if future is not None and not future.done():
-                        future.set_result(how)
+                for one in ended:
+                    _tell(self._ids, one)
                 for name in waiting:
-                    for event in self._departments.get(name, ()):
-                        event.set()
+                    _tell(self._departments, name)
             with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY_SECONDS):
                     await self._nudged.wait()
+
+
+K = TypeVar("K")
+Waiters = dict[K, set[asyncio.Event]]
+
+
+def _add(waiters: Waiters[K], key: K, event: asyncio.Event) -> None:
+    waiters.setdefault(key, set()).add(event)
+
+
+def _drop(waiters: Waiters[K], key: K, event: asyncio.Event) -> None:
+    left = waiters.get(key, set())
+    left.discard(event)
+    if not left:
+        waiters.pop(key, None)
+
+
+def _tell(waiters: Waiters[K], key: K) -> None:
+    for event in waiters.get(key, ()):
+        event.set()
 
 
 def watch_of(hub: Hub) -> PullWatch:

@@ -483,7 +483,7 @@ def test_samples_get_the_fixed_outcomes(sandbox, tmp_path, program):
     if build is not None:
         built = ran([str(part).format(tmp_path) for part in build], **environment)
         assert built.returncode == 0, built.stderr
-    for outcome, code, told in (("valid", 0, "verified"), ("source_down", 1, "pull.source_down")):
+    for outcome, code, told in (("valid", 0, "verified"), ("source_down", 1, "pull.unavailable")):
         command = [*(str(part).format(tmp_path) for part in run), "degree", number(outcome)]
         said = ran(command, **environment, REFERENCE=outcome)
         assert said.returncode == code, said.stderr
