@@ -1,5 +1,6 @@
 """A hub with its ledger, a department whose agent looks up in its database, a verifier with citizens' consent."""
 
+import re
 import threading
 import time
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import sqlalchemy as sa
 
 from adapters.agent import Agent
@@ -16,12 +18,13 @@ from adapters.state import State
 from adapters.verifier import Consent, VerifierClient
 from hub.actor import Actor, ActorKind
 from hub.catalogue.items import caps
+from hub.catalogue.sources import pull_sources
 from hub.clock import seconds
 from hub.consent import approve
 from hub.consent.model import consent_requests
 from hub.ledger.create import create
 from hub.ledger.model import leaves
-from hub.registry import subjects
+from hub.registry import sessions, subjects
 from hub.registry.publish import publish_types
 from keys.files import Keyring
 
@@ -79,8 +82,6 @@ class Town:
 
     def connected(self) -> None:
         """Wait until the hub counts the agent as connected."""
-        from hub.catalogue.sources import pull_sources
-
         ends = time.monotonic() + 10
         while not any(one.connected for one in self.hub.in_hub(pull_sources).values()):
             assert time.monotonic() < ends, self.told
@@ -139,6 +140,21 @@ class Town:
 
     def verify(self, consent: Consent, type_code: str = "degree", **more: Any) -> list[Any]:
         return list(self.verifier.verify(consent.token, [{"type": type_code}], **more))
+
+    def gathers(self, number: str, consent: Consent) -> str:
+        """The citizen presses "gather" on the page of their case; what the page then says."""
+        subject = self.subject(number)
+        token = self.hub.in_hub(
+            lambda tx: sessions.open_session(tx, assurance="demo", subject_id=subject)
+        ).token
+        case = f"/cases/{consent.details[0]['case_id']}"
+        headers = {"origin": self.hub.url, "sec-fetch-site": "same-origin"}
+        with httpx.Client(base_url=self.hub.url, cookies={"yimen-session": token}, headers=headers) as browser:
+            found = re.search(r'name="csrf" value="([^"]+)"', browser.get(case).text)
+            assert found is not None
+            done = browser.post(f"{case}/gather", data={"csrf": found[1]}, timeout=20)
+            assert done.status_code == 303, done.text
+            return browser.get(case).text
 
     def ended(self, consent: Consent, type_code: str = "degree") -> tuple[str, str]:
         """(outcome, reason) of the one verdict."""

@@ -67,6 +67,8 @@ def test_every_way_that_a_pull_can_end(town, running_hub, legacy, resident, monk
         town.connected()
         assert {n: town.ended(consents[n]) for n in wanted} == wanted
         assert town.ended(consents[3]) == ("accepted", "accepted")  # held by now: nothing is pulled
+        page = town.gathers(resident(4), consents[4])  # the citizen, on their own page
+        assert "发证部门查到多条记录，须人工核对" in page
         database = Path(str(running_hub.settings.data_dir)).parent / "legacy.db"
         database.rename(database.with_suffix(".gone"))
         for n in (8, 9, 1):
