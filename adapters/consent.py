@@ -6,15 +6,13 @@ from dataclasses import dataclass, field
 
 from adapters.answers import MAX_ANSWER
 from adapters.client import HubClient
-from adapters.state import State
+from adapters.state import LOG_KEY, State
 from hub.clock import Clock, seconds
 from hub.errors import Forbidden, Unavailable
 from hub.formats import jws
 from hub.formats.note import Vkey, parse_vkey
 from hub.formats.pullorder import Consent, Order, check_consent, read_order
 from keys.public import PublicKey
-
-LOG_KEY = "log_key"
 
 
 @dataclass(slots=True)

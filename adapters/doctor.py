@@ -12,6 +12,7 @@ import httpx
 
 from adapters import quarantine
 from adapters.model import Check
+from adapters.state import LOG_KEY
 
 if TYPE_CHECKING:
     from adapters.agent import Agent
@@ -77,6 +78,8 @@ def _waiting(agent: "Agent") -> Iterator[Check]:
         "outbox", int(waiting[1]) < 3, f"待送 {waiting[0]} 张，最多试过 {waiting[1]} 次。",
         f"{waiting[0]} wait to be sent; at most {waiting[1]} attempts.",
     )  # fmt: skip
+    if any(dataset.lookup for dataset in agent.config.datasets):
+        yield _log_key(agent)
     for dataset in agent.config.datasets:
         if dataset.lookup is not None and dataset.lookup.only:
             continue  # never read whole
@@ -95,3 +98,19 @@ def _waiting(agent: "Agent") -> Iterator[Check]:
             f"whole.{dataset.id}", age is not None and age <= OLD_SYNC + dataset.reconcile.every - 86_400,
             f"上次完整读取在 {hours} 小时前。", f"Last read whole {hours} hours ago.",
         )  # fmt: skip
+
+
+def _log_key(agent: "Agent") -> Check:
+    """By which key of the ledger consents are judged when the hub asks for somebody (a pull)."""
+    pinned, kept = agent.config.agent.log_key, agent.state.get(LOG_KEY)
+    if pinned is not None and kept not in (None, pinned):
+        return Check(
+            "log_key", False, "配置里的日志公钥与以前用的不同，当场取证一律拒绝。",
+            "The pinned ledger key is another than before: every pull is refused.",
+        )  # fmt: skip
+    if pinned is None:
+        return Check(
+            "log_key", True, "日志公钥没有固定，用的是第一次见到的；建议写 agent.log_key。",
+            "The ledger's key is not pinned: the first one met is kept. Better write agent.log_key.",
+        )  # fmt: skip
+    return Check("log_key", True, "日志公钥已固定。", "The ledger's key is pinned.")

@@ -302,7 +302,11 @@ def _delivered(desk: Desk, waiting: Waiting) -> _Ready:
 
 
 def _acked(desk: Desk, waiting: Waiting, made: Registered) -> None:
-    desk.state.acked(waiting, made.certificate_id)
+    """The entry says what the hub holds: not always these bytes, when it was registered before."""
+    if made.replayed and made.entry is not None:
+        waiting = replace(waiting, uri=made.entry[0], idx=made.entry[1])
+    stands = not made.replayed or made.state in ("current", "suspended")
+    desk.state.acked(waiting, made.certificate_id, stands=stands)
     quarantine.clear(desk.state, waiting.dataset, waiting.ref)
 
 

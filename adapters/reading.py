@@ -306,18 +306,28 @@ class Pass:
 
     def _flush(self) -> None:
         """All decisions so far become promises in one commit, and are delivered."""
+        while not self._promise_all():  # a pull took an index in between
+            pass
+        self.jobs.clear()
+        self.seen.clear()
+        self.counts += self._outgoing.send()
+
+    def _promise_all(self) -> bool:
+        """The one commit of a flush; False, with nothing done, when there are fewer free indices than a moment ago."""
         signing = sum(job.change.mapped is not None for job in self.jobs)
         if signing:
             self.desk.book.ensure(signing)
         signer, now = self.desk.signer(), self.desk.now
         with self.desk.state.transaction():
-            free = iter(self.desk.state.take_indices(signing))
+            indices = self.desk.state.take_indices(signing)
+            if len(indices) < signing:
+                self.desk.state.keep_free(indices)
+                return False
+            free = iter(indices)
             promised = [self._promised(job, free, signer, now) for job in self.jobs]
             self.desk.state.promise(*(one for one in promised if one is not None))
             self.desk.state.seen(self.dataset.id, self.seen, self.pass_id)
-        self.jobs.clear()
-        self.seen.clear()
-        self.counts += self._outgoing.send()
+        return True
 
     def _promised(
         self, job: _Job, free: Iterator[tuple[str, int]], signer: Signer, now: datetime

@@ -15,6 +15,8 @@ from typing import Any
 from adapters.tables import BY_ABSENCE, SCHEMA, Entry, KnownList, Waiting
 from hub.errors import Conflict
 
+LOG_KEY = "log_key"
+"""The word under which the ledger's key is remembered."""
 __all__ = ["Entry", "KnownList", "State", "Waiting"]
 
 MOST_BOUND = 500

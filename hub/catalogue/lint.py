@@ -98,6 +98,13 @@ def _evidence_faults(code: str, evidence: Evidence, types: Mapping[str, Certific
                 code, f"{evidence.type} 的时效超过类型规定", f"the age of {evidence.type} exceeds its type's"
             )
         )
+    if evidence.last_good_days is not None and kind.max_age is None:
+        found.append(
+            Fault(
+                code, f"{evidence.type} 不是会变的数据，不需要 last_good_days",
+                f"{evidence.type} does not age: last_good_days means nothing",
+            )
+        )  # fmt: skip
     return found
 
 

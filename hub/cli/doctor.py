@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 
 from hub.actor import SYSTEM
 from hub.backup.folder import BackupFolder
+from hub.catalogue.sources import pull_sources
 from hub.certificates.model import status_lists
 from hub.cli.idp import look_at
 from hub.cli.output import FAILED, Json, opened, tell
@@ -213,7 +214,8 @@ async def _database(hub: Hub) -> AsyncIterator[Line]:
         lines = [await _clock(view, hub)]
         if view.dialect == "postgresql":
             lines += await _server(view, hub)
-        lines += [*await _people(view), *await _ledger(view), *await _lists(view), *await _notices(view)]
+        lines += [*await _people(view), *await _ledger(view), *await _lists(view), *await _pulls(view)]
+        lines += await _notices(view)
         for line in lines:
             yield line
     if hub.db.read_only:
@@ -317,6 +319,22 @@ async def _notices(view: View) -> list[Line]:
         zh, en = f"一天内有 {dead} 条通知发不出去", "messages were given up within a day"
         found.append(Line("notices.dead", "warn", zh, en, "yimen notices show"))
     return found
+
+
+async def _pulls(view: View) -> list[Line]:
+    """Sources that answered pulls within the week: at the line, away, or resting after pulls that came to nothing."""
+    found, well = [], 0
+    for source in (await pull_sources(view)).values():
+        name = f"pull.{source.department}.{source.type_code}"
+        if not source.connected:
+            zh, en = "的代理不在线，不能当场取证", "the agent is not at the line"
+            found.append(Line(name, "warn", f"{source.department} {zh}", en, "yimen-agent serve"))
+        elif source.resting:
+            zh, en = "连续答不上，暂停当场取证", "pulls came to nothing and rest; run this at the department"
+            found.append(Line(name, "warn", f"{source.department} 的 {source.type_code} {zh}", en, "yimen-agent check"))
+        else:
+            well += 1
+    return [*found, Line("pulls", "ok", f"{well} 类证照可当场取", "types answer pulls now")] if found or well else []
 
 
 # ---------------------------------------------------------------- signing in

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from hub.catalogue.sources import pull_sources
 from hub.clock import seconds
 from hub.ledger.head import lag
 from hub.registry import departments, keys, officers
@@ -29,11 +30,12 @@ async def admin_page(visit: Annotated[Visit, Depends(operating)]) -> Response:
         admitted = await keys.history(view)
         people = await officers.all_officers(view)
         now = view.now
+        answering = sorted((await pull_sources(view)).values(), key=lambda one: (one.department, one.type_code))
     standing = {
         office.slug: [key for key in admitted if key.department == office.slug and key.stands_at(now)]
         for office in offices
     }
     return render(
         visit, "admin.html", lag=waiting, lag_alarm=LAG_ALARM, offices=offices, standing=standing, people=people,
-        inventory=visit.hub.keyring.inventory(), now=now, seconds=seconds,
+        inventory=visit.hub.keyring.inventory(), now=now, seconds=seconds, answering=answering, types=visit.hub.types,
     )  # fmt: skip
