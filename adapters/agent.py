@@ -200,7 +200,8 @@ class Agent:
 
     def survey(self, *, dataset: str | None = None) -> list[Survey]:
         """What a whole sync would do, in counts: nothing is signed, written or sent."""
-        return [surveying.survey(self.desk, one) for one in self._datasets(dataset)]
+        synced = (one for one in self._datasets(dataset) if not (one.lookup and one.lookup.only))
+        return [surveying.survey(self.desk, one) for one in synced]
 
     def export(self, dataset: str, path: Path) -> int:
         """Write the quarantined rows of a dataset to a workbook; see `adapters.mending`."""

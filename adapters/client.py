@@ -193,13 +193,16 @@ class HubClient:
         """`POST /v1/work-orders/{id}/done`: counts only, which add up to the rows of the file."""
         self._json("POST", f"/v1/work-orders/{order_id}/done", {"signed": signed, "quarantined": quarantined})
 
-    def pull_orders(self, types: Sequence[str], *, wait: int, room: int, leaving: bool = False) -> list[str]:
-        """`POST /v1/pulls/next`: wait for orders (long poll); empty when the time was over."""
+    def pull_orders(
+        self, types: Sequence[str], *, wait: int, room: int, leaving: bool = False
+    ) -> tuple[list[str], list[str]]:
+        """`POST /v1/pulls/next`: wait for orders. (Orders, none when the time was over; types that count.)"""
         body = {"types": list(types), "wait": wait, "room": room, "leaving": leaving}
-        orders = self._json("POST", "/v1/pulls/next", body).get("orders")
-        if not isinstance(orders, list) or not all(isinstance(one, str) for one in orders):
+        found = self._json("POST", "/v1/pulls/next", body)
+        orders, counted = found.get("orders"), found.get("types")
+        if not isinstance(orders, list) or not isinstance(counted, list):
             raise odd_answer()
-        return orders
+        return [str(one) for one in orders], [str(one) for one in counted]
 
     def answer_pull(
         self,

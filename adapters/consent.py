@@ -2,6 +2,7 @@
 agreed. Keys of the hub and of the ledger are kept in the state file, so that another one is noticed."""
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 from adapters.answers import MAX_ANSWER
@@ -14,6 +15,8 @@ from hub.formats.note import Vkey, parse_vkey
 from hub.formats.pullorder import Consent, Order, check_consent, read_order
 from keys.public import PublicKey
 
+KEYS_SECONDS = 600.0
+
 
 @dataclass(slots=True)
 class Judge:
@@ -24,6 +27,7 @@ class Judge:
     pinned: str | None
     clock: Clock
     _keys: dict[str, PublicKey] = field(default_factory=dict)
+    _until: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def read(self, token: str) -> Order:
@@ -55,10 +59,11 @@ class Judge:
         return parse_vkey(told)
 
     def _key(self, kid: str) -> PublicKey:
-        """A token key of the hub by its id; fetched again for one that was never seen."""
+        """A token key of the hub by its id; fetched again for one that was never seen, and after ten minutes: a key
+        that the hub does not name any more is none of its own."""
         with self._lock:
-            if kid not in self._keys:
-                self._keys = self._fetched()
+            if kid not in self._keys or time.monotonic() > self._until:
+                self._keys, self._until = self._fetched(), time.monotonic() + KEYS_SECONDS
             if kid not in self._keys:
                 raise LookupError(kid)
             return self._keys[kid]

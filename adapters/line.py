@@ -22,8 +22,9 @@ from adapters.model import Dataset
 from adapters.pulls import Answered
 from adapters.state import State
 from adapters.statusbook import StatusBook
-from hub.errors import HubError, Internal
+from hub.errors import Forbidden, HubError, Internal
 from hub.formats import jws
+from hub.formats.pullorder import MAX_BYTES
 
 WAIT_SECONDS = 25
 LONGEST_PAUSE = 30.0
@@ -53,6 +54,7 @@ class Line:
         self._room = max(1, sum(one.lookup.at_once for one in self.datasets if one.lookup is not None))
         self._pool = ThreadPoolExecutor(self._room, thread_name_prefix="pull")
         self._going: set[str] = set()
+        self._not_ours: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="line", daemon=True)
@@ -86,8 +88,12 @@ class Line:
                 self._stop.wait(0.05)
                 continue
             try:
-                orders = self._poll.pull_orders(self.types, wait=self._wait, room=min(room, 16))
+                orders, counted = self._poll.pull_orders(self.types, wait=self._wait, room=min(room, 16))
                 pause = 1.0
+                missing = set(self.types) - set(counted)
+                if missing and missing != self._not_ours:
+                    self._told(_not_ours(missing))
+                self._not_ours = missing
             except HubError as fault:
                 self._told(fault)
                 self._stop.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreads load, guards nothing
@@ -99,7 +105,7 @@ class Line:
     def _take(self, token: str) -> None:
         """Begin to answer an order, unless we are at it already: a slow source does not make two of one."""
         try:
-            name = str(jws.split(token).payload.get("jti"))
+            name = str(jws.split(token, max_bytes=MAX_BYTES).payload.get("jti"))
         except HubError as fault:
             self._told(fault)
             return
@@ -114,8 +120,7 @@ class Line:
             with closing(State(self._desk.me.state, faces=self._desk.me.faces)) as state:
                 desk = replace(self._desk, state=state, book=self._book_of(state), progress=None)
                 answered = pulls.answer(desk, self.datasets, self._judge, self._guarded, token)
-            if answered is not None:
-                self._told(answered)
+            self._told(answered)
         except HubError as fault:
             self._told(fault)
         except Exception as fault:  # one order must not end the line; its class is told, never what it holds
@@ -130,3 +135,13 @@ class Line:
 
 def _failed(fault: Exception) -> HubError:
     return Internal("agent.pull_failed", "答复取证请求时出错。", f"Answering a pull failed ({type(fault).__name__}).")
+
+
+def _not_ours(types: set[str]) -> HubError:
+    """Told once for each change: the hub sends no orders for these types."""
+    named = "、".join(sorted(types))
+    return Forbidden(
+        "agent.type_not_ours",
+        f"枢纽不会就这些类型来问：{named}（本部门无权签发）。",
+        f"The hub asks nothing of these types, which this department may not issue: {named}.",
+    )

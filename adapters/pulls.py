@@ -8,6 +8,7 @@ the same key, generation and hash as a sync would make, so that no sync register
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -31,6 +32,7 @@ from adapters.state import Entry, Waiting
 from hub.errors import Conflict, Forbidden, Gone, HubError, Malformed, NotFound, Unavailable, Unprocessable
 from hub.formats.pullorder import Order
 
+_NO_WORD = re.compile(r"[^a-z0-9._]")
 _LISTS = threading.Lock()
 """Lists are opened one after the other: each version builds on the one before."""
 FEW = 16
@@ -70,17 +72,13 @@ def answer(
     judge: Judge,
     guarded: Callable[[Dataset], AbstractContextManager[None]],
     token: str,
-) -> Answered | None:
-    """Answer one order; None for what is no order of ours, to which there is nothing to say.
+) -> Answered:
+    """Answer one order.
 
-    Raises the HubError with which the hub could not be told; the order may then come again.
+    Raises the HubError for which a token is no order of ours, to which there is nothing to say; or with which the hub
+    could not be told: then the order may come again.
     """
-    try:
-        order = judge.read(token)  # 1
-    except Unavailable:
-        raise
-    except HubError:
-        return None
+    order = judge.read(token)  # 1
     log = PullLog(desk.state)
     try:
         consent = judge.consent(desk.state, order)  # 2
@@ -323,8 +321,9 @@ def _count_on(desk: Desk, waiting: Waiting) -> None:
 
 def _told(desk: Desk, log: PullLog, said: Answered, *, certificate_id: str | None = None) -> Answered:
     """Tell the hub how it ended. That the hub does not wait for it any more is no fault."""
+    reason = _NO_WORD.sub("_", said.reason.lower())[:64]
     try:
-        desk.client.answer_pull(said.jti, said.outcome, reason=said.reason, certificate_id=certificate_id)
+        desk.client.answer_pull(said.jti, said.outcome, reason=reason, certificate_id=certificate_id)
     except _FINAL as fault:
         log.ended(said.jti, said.outcome, fault.code)
         return Answered(said.jti, said.outcome, fault.code)

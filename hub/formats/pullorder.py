@@ -23,6 +23,9 @@ LIVES_SECONDS = 60
 BASES = frozenset({"holder", "guardian", "delegate", "legal_representative"})
 """Bases under which somebody agreed; a look by office power is nobody's consent and is never pulled for."""
 
+MAX_BYTES = 512 * 1024
+"""A grant over many types, signed by a passkey, says much."""
+
 _WORD = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
 _SALT = 32
 
@@ -129,7 +132,7 @@ def read_order(token: str, *, issuer: str, department: str, key: jws.KeySource, 
     at `now`, and made for at most 60 seconds. 4. Every member there and well formed. That `jti` is new is for the
     caller to see to. Raises Malformed `pull.*`, `jws.*`; Unprocessable `jwt.*`, `key.unknown`.
     """
-    said = jws.verify(token, typ=TYP, key=key).payload  # 1
+    said = jws.verify(token, typ=TYP, key=key, max_bytes=MAX_BYTES).payload  # 1
     if said.get("iss") != issuer or said.get("aud") != audience(issuer, department):  # 2
         raise _refuse("audience", "取证请求不是发给本部门的。", "The order is for another department.")
     iat, exp = jws.numeric_date(said, "iat"), jws.numeric_date(said, "exp")  # 3
@@ -162,7 +165,7 @@ def check_consent(order: Order, *, log_key: Vkey, witnesses: Collection[Vkey] = 
     """
     size = _leaf(order, log_key, witnesses)  # 1
     try:
-        body = jws.loads(order.evidence.body, max_bytes=jws.MAX_JWS_BYTES)
+        body = jws.loads(order.evidence.body, max_bytes=MAX_BYTES)
         detail = Detail.from_json(body.get("detail"))
     except (HubError, AttributeError) as fault:
         raise _no("evidence", "授权的内容读不出来。", "The consent cannot be read.") from fault

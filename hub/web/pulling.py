@@ -22,7 +22,7 @@ from hub.web.metrics import pulled as counted
 from hub.web.pullwatch import watch_of
 
 REMEMBERED_SECONDS = 1.0
-MOST = 16
+MOST = 64
 """Pulls for one call; whoever asks for more gets the rest when asking again."""
 
 
