@@ -1,7 +1,7 @@
 """Pull: ask a department's agent for what is not held here, under a grant that stands; the walk "Pull" of DESIGN.
 
 Orders are rows, so that any process may be asked and any may hold the agent's line. `begin` (1. the look is recorded
-before anything leaves) -> `claim` (2. the agent takes it, the grant still stands) -> `order_of` (3. signed, with the
+before anything leaves) -> `claim` (2. the agent takes it, the grant still stands) -> `ordering.order_of` (3. signed, with the
 consent's own evidence) -> the answer: `require_mine` and `require_grant` (4. the grant stands at this very moment),
 then registered like any certificate, then `end` (5. once). Who waits too long ends it by `give_up`.
 """
@@ -22,22 +22,15 @@ from hub.catalogue.planner import best_of
 from hub.catalogue.sources import PullSource, may_try, note_pull
 from hub.certificates.find import StatusWord
 from hub.certificates.model import certificate_holders, certificates
-from hub.clock import seconds
-from hub.consent.evidence import approval_of_grant
 from hub.consent.model import Grant, GrantState, grants
 from hub.consent.use import by_public_ids
-from hub.errors import Conflict, Gone, NotFound, Unavailable, Unprocessable
-from hub.formats.pullorder import BASES, Evidence, Subject, holder_digest, make_order
+from hub.errors import Conflict, Gone, NotFound, Unprocessable
+from hub.formats.pullorder import BASES
 from hub.ids import bucket_of, public_token, uuid7
-from hub.ledger.bodies import open_body
 from hub.ledger.moving import require_moving
-from hub.ledger.prove import prove_inclusion
-from hub.ledger.tileset import TileReader
-from hub.registry import subjects
 from hub.registry.types import CertificateType
 from hub.store.tx import Tx, View
 from hub.verification.model import PullEnd, PullOutcome, PullState, pulls
-from keys.signer import Signer
 
 WAIT_SECONDS = 10
 """So long a verifier waits at most; an answer that comes later still serves the next who asks."""
@@ -211,40 +204,6 @@ async def release(tx: Tx, claimed: Sequence[Claimed]) -> None:
     await tx.run(mine.values(state=PullState.WAITING, taken_until=None))
 
 
-async def order_of(view: View, reader: TileReader, one: Claimed, *, signer: Signer, issuer: str) -> str:
-    """The signed order, with the consent's own evidence (3). It is made here, and rests nowhere.
-
-    Raises Unavailable `ledger.not_yet` while the grant waits for its place in the ledger (a second or two), and
-    Unprocessable `pull.no_number` when nobody knows by which number to look the holder up.
-    """
-    grant, leaf = one.grant, one.grant.leaf_hash
-    if leaf is None:
-        raise _no_number()
-    proof = await prove_inclusion(view, reader, leaf_hash=leaf)
-    body = await open_body(view, leaf_hash=leaf, subject_id=grant.holder)
-    bound = body.event.get("holder")
-    numbers = await subjects.numbers_of(view, grant.holder)
-    number = next((pair for pair in numbers if holder_digest(grant.public_id, *pair) == bound), None)
-    if number is None:
-        raise _no_number()
-    face = await subjects.face(view, grant.holder)
-    return make_order(
-        signer,
-        issuer=issuer,
-        department=one.row.department,
-        jti=one.row.public_id,
-        now=seconds(view.now),
-        type_code=one.row.type_code,
-        verifier=one.row.verifier,
-        grant=grant.public_id,
-        subject=Subject(*number, face.name if face is not None else None),
-        fields=[tuple(path) for path in one.row.fields],
-        evidence=Evidence(
-            body.salt, body.raw.decode(), str(proof), await approval_of_grant(view, grant=grant.public_id)
-        ),
-    )
-
-
 async def require_mine(tx: Tx, public_id: str) -> Any:
     """The pull that the calling department answers, its row locked; NotFound `pull.unknown` for another's too."""
     row = await tx.first(
@@ -396,16 +355,3 @@ async def forget_old(tx: Tx) -> int:
 
 def _stands(view: View, grant: Grant) -> bool:
     return grant.state is GrantState.STANDING and grant.valid_until > view.now
-
-
-def _no_number() -> Unprocessable:
-    return Unprocessable(
-        "pull.no_number",
-        "不知道按什么号码查找此人，不能当场取证。",
-        "Nobody knows by which number to look this person up.",
-    )
-
-
-def not_yet(fault: Exception) -> bool:
-    """Whether an order only has to wait for the ledger."""
-    return isinstance(fault, Unavailable) and fault.code in ("ledger.not_yet", "ledger.not_published")

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from hub.catalogue.sources import answers_pulls
 from hub.errors import Gone, HubError, Unprocessable
-from hub.verification import pull
+from hub.verification import ordering, pull
 from hub.verification.model import PullEnd, PullOutcome
 from hub.web.answer import dumps, issuance_of, json_answer
 from hub.web.body import CERTIFICATE, SMALL, Body, read_body, request_schema
@@ -101,12 +101,12 @@ async def _orders(hub: Hub, caller: Caller, request: Request, claimed: list[pull
             try:
                 async with hub.view(caller.actor) as view:
                     orders.append(
-                        await pull.order_of(
+                        await ordering.order_of(
                             view, tiles_of(request), one, signer=hub.signer("token"), issuer=hub.settings.public_url
                         )
                     )
             except HubError as fault:
-                if pull.not_yet(fault):
+                if ordering.not_yet(fault):
                     early.append(one)
                 else:
                     await _cannot(hub, caller, one, fault)
