@@ -1,9 +1,9 @@
 """Pull: ask a department's agent for what is not held here, under a grant that stands; the walk "Pull" of DESIGN.
 
-Orders are rows, so that any process may be asked and any may hold the agent's line. `begin` (1. the look is recorded
-before anything leaves) -> `claim` (2. the agent takes it, the grant still stands) -> `order_of` (3. signed,
-with the consent's own evidence) -> the answer: `require_mine` and `require_grant` (4. the grant stands at this very moment),
-then registered like any certificate, then `end` (5. once). Who waits too long ends it by `give_up`.
+Orders are rows, so that any process may be asked and any may hold the agent's line. In order: `begin` (1. the look is
+recorded before anything leaves), `claim` (2. the agent takes it, the grant still stands), `order_of` (3. signed,
+with the consent's own evidence), the answer: `require_mine` and `require_grant` (4. the grant stands at this very
+moment), then registered like any certificate, then `end` (5. once). Who waits too long ends it by `give_up`.
 """
 
 from collections.abc import Mapping, Sequence
