@@ -52,7 +52,7 @@ async def next_happenings(tx: Tx, *, types: Types) -> tuple[int, list[Told | Eve
 
 async def _asked(tx: Tx, facts: Mapping[str, Any], at: datetime, _: Types) -> Sequence[Told]:
     row = await tx.first(sa.select(consent_requests).where(consent_requests.c.public_id == facts["request"]))
-    if row is None or row.approver is None or row.state != RequestState.PENDING:  # nothing is left to decide
+    if row is None or row.approver is None or await _on_paper(tx, row):  # the paper is told of: nobody was asked here
         return []
     held = {UUID(one) for one in row.holders}
     about = None if row.approver in held else next(iter(held), None)
@@ -68,6 +68,14 @@ async def _asked(tx: Tx, facts: Mapping[str, Any], at: datetime, _: Types) -> Se
             until=row.expires_at,
         )
     ]
+
+
+async def _on_paper(tx: Tx, request: Any) -> bool:
+    """Whether a request was decided by a signed form, in the commit that made it."""
+    if request.state != RequestState.APPROVED:
+        return False
+    signed = sa.select(grants.c.id).where(grants.c.request_id == request.id, grants.c.assurance == "paper")
+    return await tx.value(signed.limit(1)) is not None
 
 
 async def _withdrawn(tx: Tx, facts: Mapping[str, Any], at: datetime, _: Types) -> Sequence[Told | Event]:
