@@ -16,7 +16,14 @@ from hub.notices.told import Event
 from hub.registry.locks import one_at_a_time
 from hub.store.tx import Tx, View
 
-EVENTS = ("certificate.superseded", "certificate.revoked", "grant.withdrawn", "objection.answered")
+EVENTS = (
+    "certificate.superseded",
+    "certificate.revoked",
+    "certificate.suspended",
+    "certificate.reinstated",
+    "grant.withdrawn",
+    "objection.answered",
+)
 """Types that a department may ask for; `webhook.test` comes only when it is asked for."""
 TEST = "webhook.test"
 MOST = 5

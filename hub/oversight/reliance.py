@@ -1,4 +1,4 @@
-"""Who relied on a certificate is told when it is superseded or revoked, and their cases are flagged.
+"""Who relied on a certificate is told when it changes (superseded, revoked, suspended), and their cases are flagged.
 
 The reverse index needs no table of its own: every look is an Access in its holder's chain, and every case keeps the
 certificates that it was decided on (`case_evidence`).
@@ -26,12 +26,14 @@ from hub.registry.model import may
 from hub.store.outbox import emit
 from hub.store.tx import Tx, View
 
-CHANGED = (CertificateState.SUPERSEDED, CertificateState.REVOKED)
+CHANGED = (CertificateState.SUPERSEDED, CertificateState.REVOKED, CertificateState.SUSPENDED)
+REINSTATED = "reinstated"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a department is told: this certificate, on which these cases of yours rest, was superseded or revoked."""
+    """What a department is told: this certificate, on which these cases of yours rest, was superseded, revoked,
+    suspended or reinstated (`event`)."""
 
     certificate: str
     event: str
@@ -45,38 +47,55 @@ class Notice:
 async def tell_who_relied(tx: Tx, *, certificate: str) -> list[str]:
     """Tell every department that saw this certificate or decided on it, and flag the cases; returns the departments.
 
-    Does nothing for a certificate that still stands; twice is the same as once.
+    Twice is the same as once. Of a certificate that stands again those hear who heard that it was suspended; the
+    flag on their case stays until somebody has looked. Nobody else hears of one that stands.
     """
     found = await by_public_id(tx, certificate)
-    if found.state not in CHANGED:
-        return []
     resting = await _cases(tx, found)
-    departments = await _looked(tx, found) | set(resting)
+    if found.state in CHANGED:
+        event, departments = str(found.state), await _looked(tx, found) | set(resting)
+    else:
+        event, departments = REINSTATED, await _heard_of_suspension(tx, found)
     new = await successor(tx, found)
     told = []
     for department in sorted(departments):
         mine = resting.get(department, [])
-        if await tx.insert_new(
-            reliance_notices,
-            {
-                "certificate": found.public_id,
-                "event": found.state,
-                "department": department,
-                "type_code": found.type_code,
-                "new_certificate": new,
-                "cases": [case.public_id for case in mine],
-                "told_at": tx.now,
-            },
-        ):
+        said = {
+            "type_code": found.type_code,
+            "new_certificate": new,
+            "cases": [case.public_id for case in mine],
+            "told_at": tx.now,
+        }
+        if await _say(tx, found, event, department, said):
             told.append(department)
-            await emit(tx, kind="reliance.told", certificate=found.public_id, state=found.state, department=department)
-            await _flag(tx, found, mine)
+            await emit(tx, kind="reliance.told", certificate=found.public_id, state=event, department=department)
+            if event != REINSTATED:
+                await _flag(tx, found, mine)
     if told:
         holder = (await holders_of(tx, found))[0].subject_id
-        body = {"event": "certificate.reliers_told", "certificate": found.public_id, "state": found.state}
+        body = {"event": "certificate.reliers_told", "certificate": found.public_id, "state": event}
         more = {"departments": told, "at": seconds(tx.now)}
         await commit_event(tx, kind="certificate.reliers_told", subject_id=holder, body=body | more)
     return told
+
+
+async def _say(tx: Tx, found: Certificate, event: str, department: str, said: Mapping[str, Any]) -> bool:
+    """Write down what a department is told; False when it heard of this very change before.
+
+    A certificate may be suspended again: then the older notice becomes this one, and has not been seen.
+    """
+    key = {"certificate": found.public_id, "event": event, "department": department}
+    if await tx.insert_new(reliance_notices, {**key, **said}):
+        return True
+    row = reliance_notices.c
+    older = sa.and_(*(row[name] == value for name, value in key.items()), row.told_at < found.state_since)
+    return await tx.run(reliance_notices.update().where(older).values(**said, seen_at=None, seen_by=None)) == 1
+
+
+async def _heard_of_suspension(view: View, found: Certificate) -> set[str]:
+    row = reliance_notices.c
+    suspended = (row.certificate == found.public_id, row.event == str(CertificateState.SUSPENDED))
+    return {one.department for one in await view.all(sa.select(row.department).where(*suspended))}
 
 
 async def notices_of(view: View, *, department: str, limit: int = 100) -> list[Notice]:
@@ -161,16 +180,16 @@ async def _cases(view: View, found: Certificate) -> Mapping[str, list[Case]]:
 
 
 async def _flag(tx: Tx, found: Certificate, mine: Sequence[Case]) -> None:
+    """Flag the cases; a flag of an earlier event is raised anew, even when somebody had cleared it."""
+    raised = {"event": found.state, "raised_at": tx.now}
+    flag = case_flags.c
     for case in mine:
-        await tx.insert_new(
-            case_flags,
-            {
-                "case_id": case.id,
-                "certificate": found.public_id,
-                "event": found.state,
-                "raised_at": tx.now,
-            },
-        )
+        if not await tx.insert_new(case_flags, {"case_id": case.id, "certificate": found.public_id, **raised}):
+            await tx.run(
+                case_flags.update()
+                .where(flag.case_id == case.id, flag.certificate == found.public_id)
+                .values(**raised, cleared_at=None, cleared_by=None, conclusion=None)
+            )
 
 
 def _notice(row: Any) -> Notice:

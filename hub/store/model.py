@@ -23,7 +23,6 @@ public_ids = sa.Table(
     sa.Column("kind", sa.String(24), nullable=False),
     sa.Column("bucket", sa.SmallInteger, nullable=False),
     sa.Column("row_id", sa.Uuid, nullable=False),
-    sa.Index("ix_public_ids_row", "bucket", "row_id"),
 )
 
 replays = sa.Table(

@@ -137,6 +137,38 @@ async def test_a_revocation_alone_tells_those_who_relied(world: World) -> None:
         assert [n.event for n in await reliance.notices_of(view, department="dg-edu")] == ["revoked"]
 
 
+async def test_a_suspension_is_told_each_time_and_its_end_to_those_who_heard_of_it(world: World) -> None:
+    one = await relied_on(world)
+    certificate = one.certificates["employment"]
+
+    async def tell() -> list[str]:
+        async with world.tx() as tx:
+            return await reliance.tell_who_relied(tx, certificate=certificate)
+
+    async def flags() -> list[tuple[str, bool]]:
+        async with world.view() as view:
+            return [(f.event, f.cleared_at is None) for f in await reliance.flags_of(view, case=one.case)]
+
+    assert await tell() == [], "it stands, and nobody heard of anything"
+    for _ in range(2):
+        await world.change(certificate, StatusEvent.SUSPEND, by="dg-hrss")
+        assert (await tell(), await tell()) == (["dg-edu"], [])
+        assert await flags() == [("suspended", True)], "raised anew although it was cleared"
+        async with world.tx(decider("dg-edu")) as tx:
+            await reliance.clear(tx, case=one.case, certificate=certificate, conclusion="waits")
+        world.clock.advance(hours=1)
+        await world.change(certificate, StatusEvent.REINSTATE, by="dg-hrss")
+        assert (await tell(), await tell()) == (["dg-edu"], [])
+        world.clock.advance(hours=1)
+    await world.change(certificate, StatusEvent.REVOKE, by="dg-hrss")
+    assert await tell() == ["dg-edu"]
+    assert await flags() == [("revoked", True)]
+    async with world.view() as view:
+        told = await reliance.notices_of(view, department="dg-edu")
+    assert [one.event for one in told] == ["revoked", "reinstated", "suspended"]
+    assert [one.seen_at is None for one in told] == [True, True, False]
+
+
 async def test_unanswered_ones_are_overdue_on_the_board(world: World) -> None:
     one = await relied_on(world)
     found = await objected(world, one)
