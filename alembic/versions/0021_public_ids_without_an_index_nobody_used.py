@@ -1,13 +1,13 @@
 """public ids: they are always looked up by their token
 
 Revision ID: 0021
-Revises: 0020
+Revises: 0172
 """
 
 from alembic import op
 
 revision = "0021"
-down_revision = "0020"
+down_revision = "0172"
 
 
 def upgrade() -> None:

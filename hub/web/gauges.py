@@ -96,11 +96,11 @@ async def sample(hub: Hub, health: Health) -> None:
             PULL_CONNECTED.labels(source.department, source.type_code).set(source.connected)
             PULL_RESTS.labels(source.department, source.type_code).set(source.resting)
         told = await standing(view)
+        await _alarms(view)
     UNTOLD.set(told.untold)
     LATE.set(told.late.total_seconds())
     for channel, dead in told.dead.items():
         DEAD.labels(channel).set(dead)
-        await _alarms(view)
     PENDING.set(waiting.pending)
     LAG.set(waiting.oldest.total_seconds())
     SIZE.set(head.size)

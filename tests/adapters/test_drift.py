@@ -156,8 +156,9 @@ def test_a_field_of_a_dbf_that_is_a_number_now(tmp_path, dbf):
 
     state = State(tmp_path / "state.db")
     dataset = SimpleNamespace(
-        id="d", key=("XH",), holders=(), claims={}, valid_from=None, valid_until=None, as_of=None, cursor=None
-    )
+        id="d", key=("XH",), holders=(), claims={}, valid_from=None, valid_until=None, as_of=None, cursor=None,
+        lookup=None,
+    )  # fmt: skip
     assert drift.enter(state, dataset, source("C"), "now") == drift.Drift()
     assert drift.look(state, dataset, source("N")).retyped == (("XH", "C", "N"),)
     state.close()

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from registry.makers import AUDIENCE, credit
 
 from hub.access.model import accesses, anonymous_refusals
+from hub.actor import SYSTEM
 from hub.certificates.model import certificate_holders
 from hub.consent.token import sign_token
 from hub.consent.withdraw import withdraw
@@ -18,6 +19,7 @@ from hub.ledger.head import log_key
 from hub.registry import keys
 from hub.store.model import idempotent_replies
 from hub.web import redeem
+from hub.web.pulling import pull_first
 from keys.signer import generate
 
 ASKS = {"asks": [{"type": "degree"}]}
@@ -112,6 +114,7 @@ async def test_what_befalls_those_who_wait_touches_no_answer_that_is_durable(wor
     """Of two calls with one key in a group the second waits; when it then fails, the first keeps its answer."""
     _, grants = await world.grant(wang, ["degree"])
     token = consent(world, edu, grants)
+    await pull_first(world.hub, by=SYSTEM, asked=[])  # reads which sources there are: neither call waits for that
     plain, groups = redeem.together, []
 
     async def second_fails(hub, calls):
