@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Self, TypeVar
@@ -118,8 +118,9 @@ class Children:
         """Do all work in threads, a few at a time; results as they come. The first failure (or Ctrl-C) ends every
         child, so that nobody waits for work that is no longer wanted."""
         with ThreadPoolExecutor(at_once) as pool:
-            waiting = [pool.submit(one) for one in work]
+            waiting: list[Future[T]] = []
             try:
+                waiting += [pool.submit(one) for one in work]
                 for one in as_completed(waiting):
                     yield one.result()
             except BaseException:

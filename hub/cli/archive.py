@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from hub.cases.archivecheck import check_package
 from hub.cli.output import FAILED, PARTLY, Json, tell
 from hub.formats.note import parse_vkey
 
@@ -29,6 +28,8 @@ def verify(
     json_out: Json = False,
 ) -> None:
     """Exit code 0: every check holds. 1: one does not. 3: something could not be checked, which is not a yes."""
+    from hub.cases.archivecheck import check_package  # brings PDF libraries: no other command waits for them
+
     pinned = parse_vkey(log_key.strip()) if log_key else None
     index, findings = check_package(file.read_bytes(), log_key=pinned)
     told = {

@@ -12,9 +12,8 @@ from hub.errors import HubError, Malformed
 from hub.registry import providers
 from hub.registry.discovery import Caller, secret_of
 from hub.registry.model import Level
-from hub.registry.providers import Method, Provider
+from hub.registry.providers import PURPOSE, Method, Provider
 from hub.web.deps import Hub
-from hub.web.signin import PURPOSE
 from keys.errors import KeyFault
 
 app = typer.Typer(

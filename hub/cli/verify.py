@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,10 +12,11 @@ from hub.cli.output import FAILED, PARTLY, Json, tell
 from hub.errors import HubError, Unprocessable
 from hub.formats import jws, sdjwt, tlogproof
 from hub.formats.note import parse_vkey
-from hub.formats.passkeyowner import OwnerProof, check_owner
-from hub.formats.webauthn import MAX_BYTES, Approval, check_approval
 from hub.paper.handed import MAX_PDF, inspect_in_child
 from hub.verification.offline import Offline, check
+
+if TYPE_CHECKING:
+    from hub.formats.webauthn import Approval
 
 _MARKS = {True: "✓", False: "✗", None: "?"}
 
@@ -90,8 +91,11 @@ class _Whose:
     holder: Path
     log_key: str
 
-    def check(self, approval: Approval) -> None:
+    def check(self, approval: "Approval") -> None:
         """Raises unless the passkey is that of a holder whom the certificate discloses by number."""
+        from hub.formats.passkeyowner import OwnerProof, check_owner
+        from hub.formats.webauthn import MAX_BYTES
+
         raw = jws.loads(self.owner.read_bytes()[:MAX_BYTES], max_bytes=MAX_BYTES)
         raw.pop("leaf_hash", None)
         found, inclusion = OwnerProof.from_json(raw), tlogproof.read(self.proof.read_bytes()[: tlogproof.MAX_BYTES])
@@ -115,6 +119,8 @@ class _Whose:
 def _approval(file: Path, whose: _Whose | None, *, as_json: bool) -> None:
     """Check the evidence that a passkey approved a request, and where the files for it are given, whose key it was."""
     try:
+        from hub.formats.webauthn import MAX_BYTES, Approval, check_approval  # here: no other command waits for it
+
         raw = jws.loads(file.read_bytes()[:MAX_BYTES], max_bytes=MAX_BYTES)
         approval = Approval.from_json(raw)
         said = check_approval(approval)

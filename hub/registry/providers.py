@@ -19,6 +19,8 @@ from hub.registry import departments
 from hub.registry.model import Level, identity_providers, officers, sessions
 from hub.store.tx import Tx, View
 
+PURPOSE = "login"
+"""Of the hub's own key for private_key_jwt, and of the secret from which nonces and PKCE verifiers are derived."""
 DEMO = "demo"
 """The code of the demonstration's own provider, which is in no table and in no production hub."""
 

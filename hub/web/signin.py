@@ -23,7 +23,7 @@ from hub.errors import Forbidden, HubError, NotFound, TooLarge, Unauthenticated
 from hub.registry import attempts, identities, officers, openid, providers, sessions
 from hub.registry.discovery import Caller
 from hub.registry.model import Level
-from hub.registry.providers import DEMO, Provider
+from hub.registry.providers import DEMO, PURPOSE, Provider
 from hub.registry.sessions import Through
 from hub.store.replay import use_once
 from hub.store.tx import Tx, View
@@ -38,9 +38,6 @@ from hub.web.pages.start import enter, start_of
 from hub.web.pages.visit import Visit, safe_next, visit_back, visit_of
 
 router = APIRouter(include_in_schema=False)
-
-PURPOSE = "login"
-"""Of the hub's own key for private_key_jwt, and of the secret from which nonces and PKCE verifiers are derived."""
 
 
 @router.get("/login/keys.json")
