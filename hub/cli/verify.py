@@ -40,13 +40,15 @@ def verify(
         list[Path] | None, typer.Option(help="状态列表文件，可多次。 Downloaded status lists, repeatable.")
     ] = None,
     owner: Annotated[
-        Path | None, typer.Option(help="通行密钥是谁的：`passkey` 成员的 JSON。 JSON of the member `passkey`.")
+        Path | None,
+        typer.Option(help="通行密钥是谁的：`passkey` 成员的 JSON。 JSON of the member `passkey`."),
     ] = None,
     proof: Annotated[
         Path | None, typer.Option(help="该密钥登记的日志证明（/v1/proofs/…）。 Ledger proof of that leaf.")
     ] = None,
     holder: Annotated[
-        Path | None, typer.Option(help="此人的证照（SD-JWT），用来比对号码。 The person's certificate, for the number.")
+        Path | None,
+        typer.Option(help="此人的证照（SD-JWT），用来比对号码。 The person's certificate, for the number."),
     ] = None,
     json_out: Json = False,
 ) -> None:
@@ -98,7 +100,10 @@ class _Whose:
 
         raw = jws.loads(self.owner.read_bytes()[:MAX_BYTES], max_bytes=MAX_BYTES)
         raw.pop("leaf_hash", None)
-        found, inclusion = OwnerProof.from_json(raw), tlogproof.read(self.proof.read_bytes()[: tlogproof.MAX_BYTES])
+        found, inclusion = (
+            OwnerProof.from_json(raw),
+            tlogproof.read(self.proof.read_bytes()[: tlogproof.MAX_BYTES]),
+        )
         people = [one for one in sdjwt.claims(_token(self.holder)).get("holders", ()) if "id_no" in one]
         log_key, refused = parse_vkey(self.log_key.strip()), None
         for one in people:
@@ -119,7 +124,11 @@ class _Whose:
 def _approval(file: Path, whose: _Whose | None, *, as_json: bool) -> None:
     """Check the evidence that a passkey approved a request, and where the files for it are given, whose key it was."""
     try:
-        from hub.formats.webauthn import MAX_BYTES, Approval, check_approval  # here: no other command waits for it
+        from hub.formats.webauthn import (  # here: no other command waits for it
+            MAX_BYTES,
+            Approval,
+            check_approval,
+        )
 
         raw = jws.loads(file.read_bytes()[:MAX_BYTES], max_bytes=MAX_BYTES)
         approval = Approval.from_json(raw)
