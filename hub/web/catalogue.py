@@ -85,7 +85,7 @@ async def new_waiver(visit: Annotated[Visit, Depends(drafting)]) -> Response:
 @router.post("/{public_id}")
 async def decide(public_id: str, visit: Annotated[Visit, Depends(drafting)]) -> Response:
     """Review, publish or refuse a draft of the department; another's is not found."""
-    form = await posted(visit)
+    form = await posted(visit, fresh=True)
     act = DECISIONS.get(text(form, "decision"))
     if act is None:
         raise Malformed("form.field_invalid", "请选择复核、公布或退回。", "Choose review, publish or refuse.")

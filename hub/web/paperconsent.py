@@ -130,7 +130,7 @@ async def scan_file(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> 
 @router.post("/paper/{public_id}")
 async def decide(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> Response:
     """The second officer confirms that scan, signature and ticks fit, or does not."""
-    form, hub = await posted(visit), visit.hub
+    form, hub = await posted(visit, fresh=True), visit.hub
     decision = text(form, "decision")
     if decision not in ("confirm", "refuse"):
         raise Malformed("form.field_invalid", "没有选择同意或不同意。", "Neither agree nor refuse was chosen.")

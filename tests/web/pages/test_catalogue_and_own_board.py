@@ -44,14 +44,20 @@ async def test_one_drafts_another_reviews_then_it_is_published(office: Family) -
     assert (await maker.send(kept, action, {"decision": "review"})).status == 403
     other = await reviewer.get("/catalogue")
     reviewed = await reviewer.send(other, action, {"decision": "review"})
-    done = await reviewer.send(reviewed, action, {"decision": "publish"})
+    office.world.clock.advance(minutes=11)
+    asked = await reviewer.send(reviewed, action, {"decision": "publish"})
+    assert asked.url.path.startswith("/again/"), "what everybody will go by is published after a fresh proof only"
+    reviewer = await office.as_officer("second")
+    done = await reviewer.send(await reviewer.get("/catalogue"), action, {"decision": "publish"})
     assert "已公布" in done.text
+    maker = await office.as_officer("issuing")
     async with office.hub.view(SYSTEM) as view:
         versions = await drafts.history(view, code=SCHOOL)
     assert versions[-1][0].intro["zh-CN"] == "新的说明"
 
     # A waiver of a paper that the bureau issues: announced, so nothing but "connected" comes next.
     said = {"material": "school_record", "reason": "数据源已接通", "check_days": "", "item": ""}
+    kept = await maker.get("/catalogue")
     wrong = await maker.send(kept, "/catalogue/waivers", {**said, "state": "connected", "item": "x"})
     assert wrong.status == 404
     moved = await maker.send(await maker.get("/catalogue"), "/catalogue/waivers", {**said, "state": "connected"})
