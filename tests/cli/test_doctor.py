@@ -51,8 +51,9 @@ def test_from_nothing_to_green_by_doing_what_the_lines_say(yimen: Yimen):
 
 
 def test_keys_that_others_may_read_are_told_with_the_command_that_mends_it(started: Yimen):
-    next(Path("data/keys").glob("*.pem")).chmod(0o644)
-    line = bad(started("doctor", "--json"))["keys"]  # lines that need this very key may be red with it
+    for one in Path("data/keys").glob("*.pem"):
+        one.chmod(0o644)
+    line = bad(started("doctor", "--json"))["key.token"]
     assert (line["state"], "chmod 600" in line["do"]) == ("fail", True)
     shell(line)
     assert not [line for line in bad(started("doctor", "--json")).values() if line["state"] == "fail"]
