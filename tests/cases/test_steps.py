@@ -234,7 +234,7 @@ async def test_one_consent_gathers_everything_and_a_withdrawal_silences_it(world
         await withdraw(tx, grant=granted[0].public_id)
     async with world.view() as view:
         assert all(look.claims is None and look.sd_jwt is None for look in await evidence_of(view, case=case))
-    stranger = world.person("别人")
+    stranger = world.person("卞仁")
     async with world.tx(await world.citizen(stranger)) as tx:
         with pytest.raises(Forbidden):
             await ask(tx, case=one.case, item=item)

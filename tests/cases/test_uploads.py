@@ -117,7 +117,7 @@ async def test_brought_once_and_never_again(world: World, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_another_persons_case_is_nobodys_to_fill(world: World, tmp_path: Path) -> None:
-    blobs, person, stranger = FileBlobs(tmp_path / "blobs"), world.person("陈大文"), world.person("别人")
+    blobs, person, stranger = FileBlobs(tmp_path / "blobs"), world.person("陈大文"), world.person("卞仁")
     await world.department("dg-edu")
     case = await world.case(person)
     with pytest.raises(Forbidden):
