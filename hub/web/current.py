@@ -1,6 +1,7 @@
 """What a running hub does by the clock: reads new catalogue versions, publishes boards, archives, watches waivers."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -18,6 +19,7 @@ from hub.catalogue.waivers import silent, standing, suspend_silent
 from hub.clock import civil_day
 from hub.errors import Gone, HubError
 from hub.ledger.head import log_key
+from hub.ledger.sequence import pause
 from hub.ledger.tileset import TileReader
 from hub.oversight.board import publish_due
 from hub.web.deps import Hub
@@ -31,6 +33,20 @@ WAIVER_SECONDS = 60.0
 log = structlog.get_logger()
 
 
+async def rounds(
+    stop: asyncio.Event, work: Callable[[], Awaitable[object]], *, every: float, trouble: str
+) -> None:
+    """Do `work` every so many seconds until told to stop, waiting first; what fails is logged and tried again."""
+    while True:
+        await pause(stop, every)
+        if stop.is_set():
+            return
+        try:
+            await work()
+        except HubError as fault:
+            log.warning(trouble, code=fault.code)
+
+
 async def keep_current(hub: Hub, stop: asyncio.Event, *, every: float = EVERY_SECONDS) -> None:
     """Read published versions at once, then every few seconds until told to stop; a database away is tried again."""
     while not stop.is_set() and isinstance(hub.items, Catalogue):
@@ -39,49 +55,31 @@ async def keep_current(hub: Hub, stop: asyncio.Event, *, every: float = EVERY_SE
                 await refresh(view, hub.items)
         except HubError as trouble:
             log.warning("catalogue.not_read", code=trouble.code)
-        try:
-            async with asyncio.timeout(every):
-                await stop.wait()
-        except TimeoutError:
-            pass
+        await pause(stop, every)
 
 
 async def keep_board(hub: Hub, stop: asyncio.Event, *, every: float = BOARD_SECONDS) -> None:
     """Publish last month's board once it is over; any number of hubs may try, one does."""
-    while not stop.is_set():
-        try:
-            async with asyncio.timeout(every):
-                await stop.wait()
-        except TimeoutError:
-            pass
-        else:
-            return
-        try:
-            async with hub.tx(SYSTEM) as tx:
-                await publish_due(tx)
-        except HubError as trouble:
-            log.warning("board.not_published", code=trouble.code)
+
+    async def work() -> None:
+        async with hub.tx(SYSTEM) as tx:
+            await publish_due(tx)
+
+    await rounds(stop, work, every=every, trouble="board.not_published")
 
 
 async def keep_waivers(hub: Hub, stop: asyncio.Event, *, every: float = WAIVER_SECONDS) -> None:
     """Suspend waivers whose source fell silent; officers bring them back. Any number of hubs may look."""
-    while not stop.is_set():
-        try:
-            async with asyncio.timeout(every):
-                await stop.wait()
-        except TimeoutError:
-            pass
-        else:
-            return
-        try:
-            async with hub.view(SYSTEM) as view:
-                fallen = silent(await standing(view))
-            if fallen:
-                async with hub.tx(SYSTEM) as tx:
-                    for material in await suspend_silent(tx):
-                        log.warning("waiver.suspended", material=material)
-        except HubError as trouble:
-            log.warning("waiver.not_looked_at", code=trouble.code)
+
+    async def work() -> None:
+        async with hub.view(SYSTEM) as view:
+            fallen = silent(await standing(view))
+        if fallen:
+            async with hub.tx(SYSTEM) as tx:
+                for material in await suspend_silent(tx):
+                    log.warning("waiver.suspended", material=material)
+
+    await rounds(stop, work, every=every, trouble="waiver.not_looked_at")
 
 
 async def keep_archives(hub: Hub, stop: asyncio.Event, *, every: float = ARCHIVE_SECONDS) -> None:
@@ -89,18 +87,7 @@ async def keep_archives(hub: Hub, stop: asyncio.Event, *, every: float = ARCHIVE
 
     What is to be done stands in the database, so a hub that dies loses nothing; any number of hubs may do it.
     """
-    while not stop.is_set():
-        try:
-            async with asyncio.timeout(every):
-                await stop.wait()
-        except TimeoutError:
-            pass
-        else:
-            return
-        try:
-            await archive_round(hub)
-        except HubError as trouble:
-            log.warning("archive.not_made", code=trouble.code)
+    await rounds(stop, lambda: archive_round(hub), every=every, trouble="archive.not_made")
 
 
 async def archive_round(hub: Hub) -> int:

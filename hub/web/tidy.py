@@ -2,17 +2,15 @@
 
 import asyncio
 
-import structlog
-
 from hub.actor import SYSTEM
 from hub.consent import guard, passkeys, redirect, usecode
-from hub.errors import HubError
 from hub.notices import contacts, deliver
 from hub.oversight.watch import watch
 from hub.registry import attempts, sessions
 from hub.store import replay
 from hub.verification import pull
 from hub.web import idempotency
+from hub.web.current import rounds
 from hub.web.deps import Hub
 from hub.web.pages import again
 
@@ -24,8 +22,6 @@ FORGET = (
     pull.forget_old, contacts.forget_codes, deliver.forget_ended,
 )  # fmt: skip
 
-log = structlog.get_logger()
-
 
 async def tidy(hub: Hub) -> int:
     """Delete expired rows once; returns how many. Safe beside any number of others who do the same."""
@@ -35,17 +31,10 @@ async def tidy(hub: Hub) -> int:
 
 async def keep_tidy(hub: Hub, stop: asyncio.Event, *, every: float = EVERY_SECONDS) -> None:
     """Tidy until told to stop. A database that is away is tried again: nothing depends on this being in time."""
-    while not stop.is_set():
-        try:
-            async with asyncio.timeout(every):
-                await stop.wait()
-        except TimeoutError:
-            pass
-        else:
-            return
-        try:
-            await tidy(hub)
-            async with hub.tx(SYSTEM) as tx:
-                await watch(tx)
-        except HubError as trouble:
-            log.warning("tidy.failed", code=trouble.code)
+
+    async def work() -> None:
+        await tidy(hub)
+        async with hub.tx(SYSTEM) as tx:
+            await watch(tx)
+
+    await rounds(stop, work, every=every, trouble="tidy.failed")
