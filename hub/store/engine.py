@@ -1,5 +1,8 @@
 """Opens the database: SQLite with one durable writer, or PostgreSQL with short transactions."""
 
+import asyncio
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +66,9 @@ def _tune_sqlite(engine: AsyncEngine, *, wait: int) -> None:
     def tune(connection: Any, _record: Any) -> None:
         if wait:
             connection.isolation_level = None  # we write BEGIN ourselves; the driver must not guess
+        _into_wal(connection)
         cursor = connection.cursor()
         for pragma in (
-            "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
             f"busy_timeout={wait}",
@@ -73,3 +76,23 @@ def _tune_sqlite(engine: AsyncEngine, *, wait: int) -> None:
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+
+
+def _into_wal(connection: Any) -> None:
+    """Turn a database to WAL, or wait while another connection does.
+
+    The first one to open a new file changes its header under an exclusive lock, and SQLite says "locked" to the others
+    at once, whatever their busy_timeout: waiting inside it could deadlock two that both hold a shared lock.
+    """
+    end = time.monotonic() + BUSY_MILLISECONDS / 1000
+    while True:
+        cursor = connection.cursor()
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as fault:
+            if fault.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        finally:
+            cursor.close()
+        connection.run_async(lambda _: asyncio.sleep(0.005))
