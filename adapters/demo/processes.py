@@ -162,19 +162,20 @@ class Children:
         with self._lock:
             if self._closed:
                 raise DemoEnds
-            child = subprocess.Popen(  # noqa: S603  (our own commands)
-                list(arguments),
-                env={**self._environment, **(environment or {})},
-                stdin=subprocess.PIPE if stdout == subprocess.PIPE else subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                start_new_session=True,
-                preexec_fn=_begin_calmly if calmly else _begin,
-            )
-            self._running.add(child)
+            with _undisturbed():
+                child = subprocess.Popen(  # noqa: S603  (our own commands)
+                    list(arguments),
+                    env={**self._environment, **(environment or {})},
+                    stdin=subprocess.PIPE if stdout == subprocess.PIPE else subprocess.DEVNULL,
+                    stdout=stdout,
+                    stderr=stderr,
+                    text=True,
+                    encoding="utf-8",
+                    errors="replace",
+                    start_new_session=True,
+                    preexec_fn=_begin_calmly if calmly else _begin,
+                )
+                self._running.add(child)
             return child
 
     def _forget(self, child: subprocess.Popen[str]) -> None:
@@ -188,14 +189,49 @@ def _signal(child: subprocess.Popen[str], number: signal.Signals) -> None:
         os.killpg(child.pid, number)
 
 
+class _Leaving:
+    """The signal that ended the demo, and whether the main thread may be interrupted just now."""
+
+    asked: int = 0
+    forking: bool = False
+
+
 def end_politely() -> None:
-    """Turn SIGTERM and SIGHUP into `SystemExit`, so that every `with` is left in order, as on Ctrl-C."""
+    """Turn SIGINT, SIGTERM and SIGHUP into `KeyboardInterrupt` or `SystemExit`, so that every `with` is left in
+    order."""
 
     def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        _Leaving.asked = number
+        if not _Leaving.forking:
+            _leave()
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
+
+
+def _leave() -> None:
+    if _Leaving.asked == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + _Leaving.asked)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A signal that comes in the middle of a fork is acted on after it.
+
+    Python calls hooks around a fork (logging releases its lock there): what a handler raises inside one is printed and
+    forgotten, so Ctrl-C would be lost and the lock kept for ever. Handlers run in the main thread only.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _Leaving.forking = True
+    try:
+        yield
+    finally:
+        _Leaving.forking = False
+    if _Leaving.asked:
+        _leave()
 
 
 def free_port(wanted: int) -> int:
