@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from hub.ids import bucket_of, public_token, uuid7
 from hub.notices.happenings import Types, next_happenings
-from hub.notices.looks import next_looks
+from hub.notices.looks import Read, take_looks
 from hub.notices.model import (
     LOUD,
     Channel,
@@ -40,13 +40,17 @@ NOTICE = insert(notices, unless_there=True, returning=("id",))
 DELIVERY = insert(deliveries)
 
 
-async def derive(tx: Tx, *, types: Types) -> int:
-    """Turn what happened into notices and deliveries, some at a time; how much was taken up. Safe beside others."""
+async def derive(tx: Tx, *, types: Types, looks: Read | None = None) -> int:
+    """Turn what happened, and `looks` if they were read, into notices and deliveries, some at a time; how much was
+    taken up (happenings and leaves). Safe beside others."""
     taken, told = await next_happenings(tx, types=types)
-    looks = await next_looks(tx)
-    await write_notices(tx, [one for one in told if isinstance(one, Told)] + looks)
+    people = [one for one in told if isinstance(one, Told)]
+    if looks is not None and await take_looks(tx, looks):
+        people += looks.told
+        taken += looks.end - looks.start
+    await write_notices(tx, people)
     await _events(tx, [one for one in told if isinstance(one, Event)])
-    return taken + len(looks)
+    return taken
 
 
 async def write_notices(tx: Tx, told: Sequence[Told]) -> None:

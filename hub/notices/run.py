@@ -11,7 +11,7 @@ from hub.ledger.sequence import pause
 from hub.notices.deliver import Deliverer
 from hub.notices.derive import derive
 from hub.notices.happenings import Types
-from hub.notices.looks import behind
+from hub.notices.looks import read_looks
 from hub.notices.model import DeliveryState, deliveries
 from hub.store.model import outbox
 from hub.store.tx import Database, View
@@ -52,20 +52,19 @@ def _failed(fault: Exception) -> HubError:
 async def tell_once(db: Database, *, types: Types, deliverer: Deliverer) -> int:
     """One round; how much there was to do. A round with nothing to do writes nothing."""
     async with db.view(SYSTEM) as view:
-        news, due = await _news(view), await _due(view)
+        happened, looks, due = await _happened(view), await read_looks(view), await _due(view)
     done = 0
-    if news:
+    if happened or looks is not None:
         async with db.tx(SYSTEM) as tx:
-            done += await derive(tx, types=types)
+            done += await derive(tx, types=types, looks=looks)
         due = True
     if due:
         done += await deliverer.step()
     return done
 
 
-async def _news(view: View) -> bool:
-    waiting = await view.value(sa.select(outbox.c.seq).limit(1))
-    return waiting is not None or await behind(view) > 0
+async def _happened(view: View) -> bool:
+    return await view.value(sa.select(outbox.c.seq).limit(1)) is not None
 
 
 async def _due(view: View) -> bool:

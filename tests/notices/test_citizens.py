@@ -430,6 +430,7 @@ async def test_no_look_is_passed_over_or_told_twice_however_the_ledger_is_cut(te
     await telling.publish()
     async with telling.view() as view:
         first = await view.value(sa.select(sa.func.min(leaves.c.idx)).where(leaves.c.kind == "access"))
+    monkeypatch.setattr(looks, "LOOKS_AT_ONCE", 1)
     monkeypatch.setattr(looks, "LEAVES_AT_ONCE", first + 1)  # between the two looks of the first call
 
     async def work() -> None:

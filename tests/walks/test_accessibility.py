@@ -15,6 +15,7 @@ from world import World
 
 from hub.actor import SYSTEM
 from hub.notices.derive import derive
+from hub.notices.looks import read_looks
 
 AXE = Path(__file__).parent / "vendor" / "axe-4.12.1.min.js"
 SHA256 = "84494fec757e4710dc751c8d7a636e457f4532f08f85c86dc9070133fbff53bc"
@@ -114,7 +115,7 @@ async def walk(judge: Judge, family: Family) -> None:
     await judge.see("who looked", "/accesses")
     await family.sequence()
     async with family.hub.tx(SYSTEM) as tx:
-        assert await derive(tx, types=family.hub.types)
+        assert await derive(tx, types=family.hub.types, looks=await read_looks(tx))
     await judge.see("messages", "/inbox")
     for who in ("issuing", "auditor", "operator"):
         await enter(page, family, who)
