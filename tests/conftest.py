@@ -50,6 +50,26 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("yimen")
 
 
+# ── order ──
+
+LONG = ("tests/walks/test_demo.py", "tests/walks/test_screens.py", "tests/walks/test_accessibility.py", "tests/trials/")
+"""What takes long begins first: else one worker is still at it when the others have nothing left to take over."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each worker gets as many of the long ones, at the head of its part of the list (`--dist worksteal`)."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.nodeid.startswith(LONG)]
+    short = [item for item in items if not item.nodeid.startswith(LONG)]
+    part = -(-len(short) // workers)
+    items[:] = [
+        item
+        for worker in range(workers)
+        for item in (*long[worker::workers], *short[worker * part : (worker + 1) * part])
+    ]
+
+
 # ── databases ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
