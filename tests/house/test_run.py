@@ -106,7 +106,7 @@ def test_tests_need_more_packages_and_then_the_hub_needs_nothing_new(ground: Gro
     assert ground.run("serve").returncode == 0
     ground.installs()
     done = ground.run("test", "tests/keys", "-x")
-    assert done.stdout == "ran: -m pytest -n 3 tests/keys -x\n"
+    assert done.stdout == "ran: -m pytest -n 3 --dist worksteal tests/keys -x\n"
     (install,) = ground.installs()
     assert install.endswith("requirements-dev.lock")
     assert ground.run("serve").returncode == 0
