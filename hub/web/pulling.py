@@ -3,6 +3,7 @@
 Costs nothing while no source answers pulls of the types asked: which do is remembered for a second in each process.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from uuid import UUID
@@ -32,6 +33,7 @@ class _Sources:
     def __init__(self) -> None:
         self.until = 0.0
         self.found: Mapping[str, PullSource] = {}
+        self.reading = asyncio.Lock()
 
 
 async def pull_first(
@@ -96,7 +98,9 @@ async def _ends(hub: Hub, ids: list[UUID]) -> Mapping[UUID, PullEnd]:
 async def _sources(hub: Hub) -> Mapping[str, PullSource]:
     kept = hub.db.memory.of(_Sources)
     if time.monotonic() >= kept.until:
-        async with hub.view(SYSTEM) as view:
-            kept.found = await pull_sources(view)
-        kept.until = time.monotonic() + REMEMBERED_SECONDS
+        async with kept.reading:  # of all who come meanwhile one reads
+            if time.monotonic() >= kept.until:
+                async with hub.view(SYSTEM) as view:
+                    kept.found = await pull_sources(view)
+                kept.until = time.monotonic() + REMEMBERED_SECONDS
     return kept.found
