@@ -126,21 +126,34 @@ def _unpack(rested: bytes) -> tuple[SdJwt, list[Known]]:
         if part[:1] == b"\x02":
             parts[place] = b'["%b",%b]' % (base64url.encode(rested[salt : salt + SALT]).encode(), part[1:])
             salt += SALT
-    encoded: list[Known | None] = [None if b"\x01" in part else _known(part) for part in parts]
+    disclosures = _Disclosures(parts)
+    segments = (header, _DIGEST.sub(disclosures.digest, payload), signature)
+    known = [disclosures.at(place) for place in range(len(parts))]
+    return SdJwt(".".join(map(base64url.encode, segments)), tuple(one.text for one in known), None), known
 
-    def digest(match: re.Match[bytes]) -> bytes:
-        return disclosure(int(match[1], 16)).digest.encode()
 
-    def disclosure(place: int) -> Known:
-        """With the digests in it: a disclosure may hold those of others, never its own."""
-        found = encoded[place]
+class _Disclosures:
+    """What rested of each, and what it is once the digests are in it: it may hold those of others, never its own.
+
+    A class, as two inner functions that call one another would keep themselves and all this alive until Python looks.
+    """
+
+    __slots__ = ("known", "parts")
+
+    def __init__(self, parts: list[bytes]) -> None:
+        self.parts = parts
+        self.known = [None if b"\x01" in part else _known(part) for part in parts]
+
+    def at(self, place: int) -> Known:
+        """The disclosure at a place."""
+        found = self.known[place]
         if found is None:
-            found = encoded[place] = _known(_DIGEST.sub(digest, parts[place]))
+            found = self.known[place] = _known(_DIGEST.sub(self.digest, self.parts[place]))
         return found
 
-    segments = (header, _DIGEST.sub(digest, payload), signature)
-    known = [disclosure(place) for place in range(len(parts))]
-    return SdJwt(".".join(map(base64url.encode, segments)), tuple(one.text for one in known), None), known
+    def digest(self, match: re.Match[bytes]) -> bytes:
+        """The digest that stands where a place was named."""
+        return self.at(int(match[1], 16)).digest.encode()
 
 
 def _known(raw: bytes) -> Known:
