@@ -13,6 +13,7 @@ from hub.cases.open import Case, by_public_id
 from hub.cases.prereview import PreReview
 from hub.cases.procedure import Procedure
 from hub.cases.scope import Scope
+from hub.catalogue.items import ServiceItem
 from hub.clock import civil_day, seconds
 from hub.errors import Conflict, Forbidden, Unprocessable
 from hub.ids import uuid7
@@ -32,8 +33,9 @@ async def accept(
 ) -> Case:
     """Accept an open case and start every step.
 
-    1. A clerk or decider of the handling department, or a clerk of the accepting hall. 2. Every required material is
-    there, or promised by a day to come; 3. exactly once, also when two clerks press at the same moment.
+    1. A clerk or decider of the handling department, or a clerk of the accepting hall. 2. Every required material (of
+    alternatives one) is there, or promised by a day to come; 3. exactly once, also when two clerks press at the same
+    moment.
 
     Raises Forbidden `case.not_yours_to_accept`, Unprocessable `case.material_missing`, Conflict `case.accepted_before`.
     """
@@ -45,15 +47,16 @@ async def accept(
             "Only officers of the handling department or the accepting hall may accept a case.",
         )
     today, promised = civil_day(tx.now), dict(lacking or {})
-    missing = {one.code for one in review.materials if one.blocks}  # 2
-    if missing - set(promised) or set(promised) - missing or any(day <= today for day in promised.values()):
+    missing = {code for any_of in review.lacking for code in any_of}
+    unnamed = [any_of for any_of in review.lacking if promised.keys().isdisjoint(any_of)]  # 2
+    if unnamed or promised.keys() - missing or any(day <= today for day in promised.values()):
         raise Unprocessable(
             "case.material_missing",
             "有必需材料未到，也没有写明补交日期。",
             "A required material is missing, and no day is promised for it.",
             next_zh="请上传或带来，或对可以后补的材料写明补交日期（容缺受理）。",
             next_en="Upload or bring it, or name the day by which it follows.",
-            materials=sorted(missing - set(promised)),
+            materials=sorted(code for any_of in unnamed for code in any_of),
         )
     taken = await tx.run(  # 3
         cases.update()
@@ -101,3 +104,17 @@ def _step(tx: Tx, case: Case, step: Any) -> dict[str, Any]:
         "calendar": workdays.VERSION,
         "started_at": tx.now,
     }
+
+
+async def came(tx: Tx, *, case: Case, item: ServiceItem, code: str) -> None:
+    """A material came that was to follow, or an alternative to one: nothing more is owed for it."""
+    lacking = case_lacking.c
+    await tx.run(
+        case_lacking.update()
+        .where(
+            lacking.case_id == case.id,
+            lacking.material.in_(item.alternatives(code)),
+            lacking.fulfilled_at.is_(None),
+        )
+        .values(fulfilled_at=tx.now)
+    )

@@ -1,7 +1,7 @@
 """Online pre-review: will it pass, and if not, why not, before anybody travels. Pure: facts in, findings out.
 
 Nothing is decided here; a department decides. "Will pass" means that every required material is there and every
-condition that can be judged is met.
+condition that can be judged is met. Of alternatives ("A or B") one is enough, and only when all are refused it fails.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,13 +26,15 @@ THERE = frozenset({"verified", "uploaded", "waived", "promised"})
 
 @dataclass(frozen=True, slots=True)
 class MaterialFinding:
-    """How one material stands. `blocks`: a required one that is neither verified nor uploaded."""
+    """How one material stands. `blocks`: a required one that is neither verified nor uploaded. `one_of`: the
+    alternatives, itself among them, where one of several is enough."""
 
     code: str
     how: How
     required: bool
     type_code: str | None
     reason: str | None
+    one_of: tuple[str, ...] = ()
 
     @property
     def blocks(self) -> bool:
@@ -47,6 +49,11 @@ class PreReview:
     passes: bool | None
     materials: tuple[MaterialFinding, ...]
     conditions: tuple[Condition, ...]
+
+    @property
+    def lacking(self) -> set[tuple[str, ...]]:
+        """What acceptance needs a promise for: of each of these one."""
+        return {one.one_of or (one.code,) for one in self.materials if one.blocks}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,8 @@ def prereview(
     judged: Sequence[Condition] = ()
     if scheme is not None and scheme.one_parent and evidence is not None:
         judged = conditions(evidence, as_of=as_of)
-    refused = any(one.required and one.how == "refused" for one in found) or any(
+    can_come = {one.one_of for one in found if one.one_of and one.how != "refused"}
+    refused = any(one.required and one.how == "refused" and one.one_of not in can_come for one in found) or any(
         c.met is False for c in judged
     )
     unknown = any(one.blocks for one in found) or any(c.met is None for c in judged)
@@ -93,11 +101,15 @@ def _one_of_each(found: Sequence[MaterialFinding], item: ServiceItem) -> tuple[M
         if material.either and one.how in THERE
     }
     return tuple(
-        replace(one, how="not_needed", required=False)
-        if material.either in there and one.how not in THERE
-        else one
+        _alternative(one, item.alternatives(one.code), material.either in there) if material.either else one
         for material, one in zip(item.materials, found, strict=True)
     )
+
+
+def _alternative(one: MaterialFinding, one_of: Sequence[str], there: bool) -> MaterialFinding:
+    if there and one.how not in THERE:
+        return replace(one, how="not_needed", required=False, one_of=tuple(one_of))
+    return replace(one, one_of=tuple(one_of))
 
 
 _UPLOADED: Mapping[MaterialState, How] = {

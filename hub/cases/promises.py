@@ -16,7 +16,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from hub.actor import ActorKind
-from hub.cases.model import PromiseState, case_flags, case_lacking, case_promises, cases
+from hub.cases.accept import came
+from hub.cases.model import PromiseState, case_flags, case_promises, cases
 from hub.cases.open import Case, from_row
 from hub.cases.scope import Scope
 from hub.catalogue.items import ServiceItem
@@ -121,12 +122,7 @@ async def promise(tx: Tx, *, case: Case, item: ServiceItem, city: Standing, mate
     )  # fmt: skip
     if not made:
         raise Conflict("promise.made_before", "这项材料已经承诺过。", "It was promised already.")
-    lacking = case_lacking.c
-    await tx.run(
-        case_lacking.update()
-        .where(lacking.case_id == case.id, lacking.material == material, lacking.fulfilled_at.is_(None))
-        .values(fulfilled_at=tx.now)
-    )
+    await came(tx, case=case, item=item, code=material)
     return await one(tx, case=case, public_id=public_id)
 
 

@@ -15,7 +15,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from hub.actor import ActorKind
-from hub.cases.model import MaterialState, case_lacking, materials
+from hub.cases.accept import came
+from hub.cases.model import MaterialState, materials
 from hub.cases.open import Case
 from hub.cases.scope import Scope
 from hub.catalogue.items import ServiceItem
@@ -172,8 +173,9 @@ async def upload(
 
 
 async def review(
-    tx: Tx, *, case: Case, scope: Scope, public_id: str, state: MaterialState, reason_code: str, note: str
-) -> Material:
+    tx: Tx, *, case: Case, item: ServiceItem, scope: Scope, public_id: str, state: MaterialState, reason_code: str,
+    note: str,
+) -> Material:  # fmt: skip
     """A clerk or decider says of an upload: accepted, to be mended, or refused; the last two with a reason.
 
     Conflict `material.judged_before` when it does not wait any more.
@@ -203,12 +205,7 @@ async def review(
     if judged != 1:
         raise Conflict("material.judged_before", "这份材料已经有结论。", "This material was judged already.")
     if state is MaterialState.ACCEPTED:
-        lacking = case_lacking.c
-        await tx.run(
-            case_lacking.update()
-            .where(lacking.case_id == case.id, lacking.material == found.code, lacking.fulfilled_at.is_(None))
-            .values(fulfilled_at=tx.now)
-        )
+        await came(tx, case=case, item=item, code=found.code)
     await _event(tx, case, found, "material.reviewed", {"state": state, "reason": reason_code[:48]})
     return await by_public_id(tx, public_id)
 

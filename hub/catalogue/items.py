@@ -193,6 +193,11 @@ class ServiceItem:
                 return material
         raise NotFound("item.material_unknown", "该事项没有这项材料", "this item has no such material")
 
+    def alternatives(self, code: str) -> list[str]:
+        """The materials of which one is enough, `code` among them; raises as `material`."""
+        either = self.material(code).either
+        return [one.code for one in self.materials if one.code == code or (either and one.either == either)]
+
 
 def require_complete(item: ServiceItem) -> ServiceItem:
     """The item, when it is catalogued; Unprocessable `item.not_catalogued` for a skeleton."""

@@ -203,8 +203,8 @@ async def judge(case_id: str, material_id: str, request: Request, caller: Verify
             found = await uploads.compare(tx, case=case, scope=scope, public_id=material_id)
         else:
             found = await uploads.review(
-                tx, case=case, scope=scope, public_id=material_id, state=MaterialState(body.decision),
-                reason_code=body.decision, note=body.note,
+                tx, case=case, item=hub_of(request).items[case.item_code], scope=scope, public_id=material_id,
+                state=MaterialState(body.decision), reason_code=body.decision, note=body.note,
             )  # fmt: skip
         return {"materials": [_material(found)]}
 

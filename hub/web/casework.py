@@ -67,8 +67,8 @@ async def judge_page(public_id: str, material_id: str, visit: Annotated[Visit, D
         elif decision in (MaterialState.ACCEPTED, MaterialState.MEND, MaterialState.REFUSED):
             note = text(form, "note", limit=1000)
             await uploads.review(
-                tx, case=case, scope=scope, public_id=material_id, state=MaterialState(decision),
-                reason_code=decision, note=note,
+                tx, case=case, item=visit.hub.items[case.item_code], scope=scope, public_id=material_id,
+                state=MaterialState(decision), reason_code=decision, note=note,
             )  # fmt: skip
         else:
             raise Malformed("form.field_invalid", "请选择一个结论。", "Choose a conclusion.")

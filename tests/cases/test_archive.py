@@ -62,8 +62,8 @@ async def decided(family: Family, *, against: str | None = None) -> Case:
     async with hub.tx(CLERK) as tx:
         seen, scope = await in_scope(tx, case.public_id)
         await uploads.review(
-            tx, case=seen, scope=scope, public_id=paper.public_id, state=MaterialState.ACCEPTED,
-            reason_code="", note="",
+            tx, case=seen, item=world.items[SCHOOL], scope=scope, public_id=paper.public_id,
+            state=MaterialState.ACCEPTED, reason_code="", note="",
         )  # fmt: skip
         await accept(tx, case=seen, scope=scope, procedure=PROCEDURE, review=PreReview(True, (), ()))
     for step in PROCEDURE.steps:

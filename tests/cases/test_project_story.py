@@ -162,7 +162,7 @@ class Story:
         async with self.hub.tx(clerk) as tx:
             case, scope = await in_scope(tx, number)
             say = {"case": case, "scope": scope, "public_id": paper.public_id}
-            await uploads.review(tx, **say, state=MaterialState.ACCEPTED, reason_code="", note="")
+            await uploads.review(tx, **say, item=item, state=MaterialState.ACCEPTED, reason_code="", note="")
             await uploads.compare(tx, **say)
 
     async def accepted(self, number: str, item: Any) -> None:

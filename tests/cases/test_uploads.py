@@ -47,8 +47,9 @@ async def reviewed(world: World, case: object, found: uploads.Material, state: M
     async with world.tx(CLERK) as tx:
         seen, scope = await in_scope(tx, case.public_id)
         return await uploads.review(
-            tx, case=seen, scope=scope, public_id=found.public_id, state=state, reason_code="unclear", note=note
-        )
+            tx, case=seen, item=world.items[seen.item_code], scope=scope, public_id=found.public_id, state=state,
+            reason_code="unclear", note=note,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(
