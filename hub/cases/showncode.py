@@ -1,10 +1,11 @@
-"""A use code typed or scanned at the counter: the citizen's consent and the one look it opens, in one commit.
+"""A use code typed or scanned at the counter: the citizen's consent, and the one look it opens.
 
 1. The officer works at a counter of the item's own department; the department is active. 2. The code is spent for
 this case, once (`hub.consent.usecode`). Without a case, one is opened for whoever shows the code: no number is typed.
 3. What was ticked becomes the grant, decided by the one who chose it, proved anew, and capped by the item as it is now.
-4. The look is made. A code that opens nothing is counted against the officer and the department; a living one of
-somebody, shown for another matter or another person, is told to that somebody.
+4. The look is made by the door (`gather`), in the same commit unless something must be pulled for it first.
+A code that opens nothing is counted against the officer and the department; a living one of somebody, shown for
+another matter or another person, is told to that somebody.
 """
 
 from collections.abc import Mapping
@@ -15,8 +16,8 @@ from datetime import timedelta
 from hub.access.model import Look, Outcome
 from hub.access.record import record
 from hub.actor import Actor, ActorKind
-from hub.cases.gather import for_department, gather
-from hub.cases.open import Case, by_public_id, open_case
+from hub.cases.gather import for_department
+from hub.cases.open import Case, open_case
 from hub.catalogue.items import ServiceItem
 from hub.clock import seconds
 from hub.consent import approve, request
@@ -29,24 +30,27 @@ from hub.registry import departments
 from hub.registry.model import may
 from hub.registry.types import CertificateType
 from hub.store.tx import Tx
-from hub.verification.model import Verdict
 
 ACT = "counter.verify"
 ASSURANCE = "use_code"
 GOOD_FOR = timedelta(minutes=10)
-"""The grant is used in the commit that makes it; this is only how long it says it stands."""
+"""The grant is used in the commit that makes it, or as soon as its sources have answered, or broken down meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a code opened: the case, the grants that came of it, and the verdicts."""
+class Agreed:
+    """What a code came to: the case, and the grants for one look."""
 
     case: Case
     grants: tuple[Grant, ...]
-    verdicts: tuple[Verdict, ...]
+
+    @property
+    def types(self) -> set[str]:
+        """The types of certificates that may be looked at."""
+        return {code for grant in self.grants for code in grant.detail["datatypes"]}
 
 
-async def look_by_code(
+async def agree_by_code(
     tx: Tx,
     *,
     code: str,
@@ -54,13 +58,11 @@ async def look_by_code(
     case: Case | None,
     items: Mapping[str, ServiceItem],
     types: Mapping[str, CertificateType],
-    issuer: str,
-) -> Seen | None:
-    """Open what the code opens; None when it opens nothing here (that this was tried is in this transaction).
+) -> Agreed | None:
+    """Spend the code for the consent that it stands for; the look is still to be made (`gather`), within ten minutes.
 
-    Nothing may be shown before the transaction has committed. Raises `Stopped` after too many wrong codes, Forbidden
-    `use_code.not_yours`, and whatever refuses a consent (`guardian.*`, `delegate.*`, `company.*`): then the code is
-    not spent.
+    None when it opens nothing here. Raises `Stopped` after too many wrong codes, Forbidden `use_code.not_yours`, and
+    whatever refuses a consent (`guardian.*`, `delegate.*`, `company.*`): then the code is not spent.
     """
     actor = tx.actor
     if actor.kind is not ActorKind.OFFICER or not may(actor.roles, ACT) or item.department != actor.department:
@@ -82,9 +84,7 @@ async def look_by_code(
         case = await open_case(
             tx, item=item, applicant=taken.applicant, beneficiary=taken.beneficiary, public_id=number
         )
-    grants = await _agree(tx, taken, case, item, items, types)  # 3
-    verdicts = await gather(tx, case=case, items=items, types=types, issuer=issuer)  # 4
-    return Seen(await by_public_id(tx, case.public_id), tuple(grants), tuple(verdicts))
+    return Agreed(case, tuple(await _agree(tx, taken, case, item, items, types)))  # 3
 
 
 async def _agree(

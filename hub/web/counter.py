@@ -19,7 +19,7 @@ from hub.cases.papers import of_case as papers_of_case
 from hub.cases.procedure import procedure_of
 from hub.cases.scope import in_scope
 from hub.cases.score import latest, score_case
-from hub.cases.showncode import Seen, look_by_code
+from hub.cases.showncode import Agreed, agree_by_code
 from hub.cases.steps import steps_of
 from hub.catalogue.catalogue import listed
 from hub.catalogue.items import ServiceItem
@@ -32,11 +32,12 @@ from hub.formats.identifiers import normal_id
 from hub.notices.inbox import reached
 from hub.registry import subjects
 from hub.registry.model import SubjectKind, may
-from hub.verification.model import Verdict
+from hub.store.tx import Tx
+from hub.verification.model import Pulled, Verdict
 from hub.web.keep import keep, kept
 from hub.web.pages.render import render
 from hub.web.pages.visit import Visit, officer, posted, text
-from hub.web.pulling import pull_for_case
+from hub.web.pulling import pull_for_case, pulled_types
 from hub.web.wallet import office_names
 
 router = APIRouter(prefix="/counter", include_in_schema=False)
@@ -165,17 +166,33 @@ async def look_with_code(public_id: str, visit: Annotated[Visit, Depends(clerk)]
     return RedirectResponse(f"/counter/cases/{public_id}#verdict", status_code=303)
 
 
-async def _by_code(visit: Visit, code: str, item: ServiceItem, case: Case | None) -> Seen | None:
-    hub = visit.hub
+async def _by_code(visit: Visit, code: str, item: ServiceItem, case: Case | None) -> Agreed | None:
+    """One commit, unless a source could be asked for what was agreed to: it wants to see the consent in the ledger."""
+    hub, sources = visit.hub, await pulled_types(visit.hub)
     async with hub.tx(visit.actor) as tx:
-        seen = await look_by_code(
-            tx, code=code, item=item, case=case, items=hub.items, types=hub.types, issuer=hub.settings.public_url
-        )
-        if seen is not None:
-            asked = await requests_of(tx, case_id=seen.case.public_id)
-            shown = [_as_json(verdict) for verdict in seen.verdicts]
-            await keep(tx, key=_key(seen.case, asked), value=shown, grant=seen.grants[0].id)
-    return seen
+        agreed = await agree_by_code(tx, code=code, item=item, case=case, items=hub.items, types=hub.types)
+        if agreed is None:
+            return None
+        number = agreed.case.public_id
+        first = sources.isdisjoint(agreed.types)
+        if first:
+            await _look(visit, tx, number, {})
+    if not first:
+        pulled = await pull_for_case(hub, visit.actor, number)
+        async with hub.tx(visit.actor) as tx:
+            await _look(visit, tx, number, pulled)
+    return agreed
+
+
+async def _look(visit: Visit, tx: Tx, public_id: str, pulled: Pulled) -> None:
+    """Take one use of each grant of the case and keep the answers for ten minutes."""
+    hub = visit.hub
+    case = await readable(tx, public_id)
+    asked = await requests_of(tx, case_id=public_id)
+    issuer = hub.settings.public_url
+    verdicts = await gather(tx, case=case, items=hub.items, types=hub.types, issuer=issuer, pulled=pulled)
+    grants = standing(asked)
+    await keep(tx, key=_key(case, asked), value=[_as_json(verdict) for verdict in verdicts], grant=grants[0].id)
 
 
 def _wrong_code() -> tuple[str, str, str]:
@@ -190,15 +207,9 @@ def _wrong_code() -> tuple[str, str, str]:
 async def verify_page(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> Response:
     """Take one use of each grant and answer; the Accesses are durable before anything is shown."""
     await posted(visit)
-    hub = visit.hub
-    pulled = await pull_for_case(hub, visit.actor, public_id)
-    async with hub.tx(visit.actor) as tx:
-        case = await readable(tx, public_id)
-        asked = await requests_of(tx, case_id=public_id)
-        issuer = hub.settings.public_url
-        verdicts = await gather(tx, case=case, items=hub.items, types=hub.types, issuer=issuer, pulled=pulled)
-        grants = standing(asked)
-        await keep(tx, key=_key(case, asked), value=[_as_json(verdict) for verdict in verdicts], grant=grants[0].id)
+    pulled = await pull_for_case(visit.hub, visit.actor, public_id)
+    async with visit.hub.tx(visit.actor) as tx:
+        await _look(visit, tx, public_id, pulled)
     return RedirectResponse(f"/counter/cases/{public_id}#verdict", status_code=303)
 
 

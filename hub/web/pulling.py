@@ -86,6 +86,11 @@ async def pull_for_case(hub: Hub, actor: Actor, public_id: str) -> Pulled:
     return await pull_first(hub, by=by, asked=keys)
 
 
+async def pulled_types(hub: Hub) -> frozenset[str]:
+    """The types that some source could be asked for just now."""
+    return frozenset(await _sources(hub))
+
+
 async def _ends(hub: Hub, ids: list[UUID]) -> Mapping[UUID, PullEnd]:
     async with hub.view(SYSTEM) as view:
         ends = await pull.ended_among(view, ids)

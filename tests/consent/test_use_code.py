@@ -1,7 +1,7 @@
 """用证码: sixty seconds, one use, only what was ticked; guessing is counted; what rests is a keyed hash."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import pytest
@@ -12,15 +12,17 @@ from world import SCHOOL, Person, World
 from hub.access import history
 from hub.access.model import accesses
 from hub.actor import Actor, ActorKind
-from hub.cases.gather import details_of
-from hub.cases.showncode import Seen, look_by_code
+from hub.cases.gather import details_of, gather
+from hub.cases.open import Case, by_public_id
+from hub.cases.showncode import agree_by_code
 from hub.clock import seconds
 from hub.consent import usecode
 from hub.consent.guard import Stopped, alarm_once, load_guard
-from hub.consent.model import use_codes
+from hub.consent.model import Grant, use_codes
 from hub.consent.office import newest_alarms
 from hub.consent.withdraw import grants_of
 from hub.errors import HubError
+from hub.verification.model import Verdict
 
 TRIES = next(one for one in load_guard().limits if one.code == "wrong_codes_officer").most
 
@@ -28,6 +30,15 @@ TRIES = next(one for one in load_guard().limits if one.code == "wrong_codes_offi
 def clerk(number: int = 1, department: str = "dg-edu") -> Actor:
     roles = frozenset({"clerk"})
     return Actor(ActorKind.OFFICER, department=department, officer_id=UUID(int=number), roles=roles)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a code opened: the case, the grants that came of it, and the verdicts."""
+
+    case: Case
+    grants: tuple[Grant, ...]
+    verdicts: tuple[Verdict, ...]
 
 
 async def shows(world: World, person: Person, *, item: str = SCHOOL, types: tuple[str, ...] = ("degree",)):
@@ -51,9 +62,12 @@ async def look(world: World, code: str, *, by: Actor | None = None, case=None, i
     """What a door does: an officer types the code; where the guard stops it, the auditors are told afterwards."""
     try:
         async with world.tx(by or clerk()) as tx:
-            return await look_by_code(
-                tx, code=code, item=world.items[item], case=case, items=world.items, types=world.types, issuer=AUDIENCE
-            )
+            rules = {"items": world.items, "types": world.types}
+            agreed = await agree_by_code(tx, code=code, item=world.items[item], case=case, **rules)
+            if agreed is None:
+                return None
+            verdicts = await gather(tx, case=agreed.case, issuer=AUDIENCE, **rules)
+            return Seen(await by_public_id(tx, agreed.case.public_id), agreed.grants, tuple(verdicts))
     except Stopped as stopped:
         async with world.tx(stopped.actor) as tx:
             await alarm_once(tx, stopped.limit, stopped.place)

@@ -1,9 +1,18 @@
 """用证码 on the pages, without a script: choose, show, reload, typed or scanned at the counter, told afterwards."""
 
+from datetime import timedelta
+
 import pytest
+import sqlalchemy as sa
 from web.pages.family import Browser, Family, Page
 
+from hub.access.model import accesses
+from hub.actor import SYSTEM
+from hub.catalogue.sources import answers_pulls
 from hub.paper import qr
+from hub.registry.publish import publish_types
+from hub.verification import pull
+from hub.web import pulling
 
 SCHOOL = "441900-edu-points-enrolment"
 
@@ -58,6 +67,30 @@ async def test_a_code_is_typed_at_the_counter_and_the_phone_tells_who_looked(fam
     assert ("已经用过" in used.text, "东莞市教育局" in used.text) == (True, True)
     assert "已查看" in (await phone.get("/accesses")).text
     assert "出生医学证明" in (await phone.get("/accesses?of=1")).text, "and at the child's, as guardian"
+
+
+async def test_what_only_a_source_has_is_asked_for_before_the_look(family: Family, monkeypatch) -> None:
+    """The agent for employment is at the line, but does not answer: that is no "no record", and the rest is shown."""
+    monkeypatch.setattr(pulling, "REMEMBERED_SECONDS", 0)
+    monkeypatch.setattr(pull, "WAIT_SECONDS", 0.5)
+    issuer = family.world.acting(await family.world.department("dg-hrss"))
+    async with family.hub.tx(SYSTEM) as tx:
+        await publish_types(tx, family.hub.types.values())
+    async with family.hub.tx(issuer) as tx:
+        until = family.hub.clock() + timedelta(minutes=1)
+        assert await answers_pulls(tx, types=["employment"], until=until) == ["employment"]
+    phone, clerk = await family.as_parent(), await family.as_officer("clerk")
+    page = await shown(family, phone, child=False)
+    given = {"item": SCHOOL, "code": spoken(page)}
+    case = await clerk.send(await clerk.get("/counter"), "/counter/codes", given)
+    assert "可采信" in case.one("//section[.//h2='学历学位证书']").text_content()
+    asked = case.one("//section[.//h2='在莞就业与经营记录']").text_content()
+    assert "暂无法核验" in asked
+    assert "不等于没有记录" in asked
+    async with family.hub.view(SYSTEM) as view:
+        rows = await view.all(sa.select(accesses).order_by(accesses.c.subject_seq))
+    looks = [(row.reason, row.outcome) for row in rows if row.type_code == "employment"]
+    assert looks == [("pull.asked", "undecided"), ("pull.unavailable", "undecided")], "both are told to the citizen"
 
 
 async def test_the_qr_code_says_the_long_code_and_works_in_the_persons_own_case(family: Family) -> None:
