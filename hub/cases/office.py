@@ -5,7 +5,7 @@ night, a second officer must agree; then made once. The grant names rule and off
 where the rule names a published delay, when its days are over, without anybody having to do anything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -126,11 +126,12 @@ async def look_by_office(
     items: Mapping[str, ServiceItem],
     types: Mapping[str, CertificateType],
     issuer: str,
+    unasked: Collection[str] = (),
 ) -> list[Verdict]:
     """Make the look, once, by the officer who asked: grant, use and Accesses in this one commit.
 
-    Nothing may be shown before the transaction has committed. Raises Conflict `office.state`, Forbidden
-    `office.not_yours`.
+    `unasked`: the types for which a source answers pulls; none is asked without the person's consent. Nothing may be
+    shown before the transaction has committed. Raises Conflict `office.state`, Forbidden `office.not_yours`.
     """
     found = await office_look(tx, public_id=public_id)
     if found.officer != tx.actor.officer_id:
@@ -142,7 +143,8 @@ async def look_by_office(
     acting = for_department(tx, case)
     grant = await _grant(tx, found, case, rules[found.rule], items[case.item_code])
     asks = tuple(Ask(code, basis=Basis.OFFICE_POWER) for code in grant.detail["datatypes"])
-    redemption = Redemption(as_token(issuer, acting.actor, [grant], seconds(tx.now)), asks, case.facts())
+    token = as_token(issuer, acting.actor, [grant], seconds(tx.now))
+    redemption = Redemption(token, asks, case.facts(), unasked=unasked)
     return (await verify(acting, [redemption], items=items, types=types))[0]
 
 

@@ -208,6 +208,11 @@ _PULLED = {
         "发证部门的数据源暂时连不上，不等于没有记录；请稍后再试，急办看原件。",
         "Its department's source cannot be reached, which is no “no record”: try again, or look at the original.",
     ),
+    "pull.not_made": (
+        "平台没有登记，但发证部门可以当场提供；批量核验和依职能查验不向发证部门取证。请经本人同意单独核验。",
+        "Not held here, but its department answers on the spot; batches and looks by office power do not ask it. "
+        "Verify it alone, with consent.",
+    ),
 }
 
 

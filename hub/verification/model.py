@@ -136,6 +136,7 @@ class PullOutcome(StrEnum):
     NAME_DIFFERS = "name_differs"
     REFUSED = "refused"
     UNAVAILABLE = "unavailable"
+    NOT_MADE = "not_made"
 
 
 PULL_VERDICTS: Mapping[PullOutcome, tuple[Outcome, str]] = {
@@ -148,6 +149,7 @@ PULL_VERDICTS: Mapping[PullOutcome, tuple[Outcome, str]] = {
     PullOutcome.NAME_DIFFERS: (Outcome.UNDECIDED, "pull.name_differs"),
     PullOutcome.REFUSED: (Outcome.UNDECIDED, "pull.refused"),
     PullOutcome.UNAVAILABLE: (Outcome.UNDECIDED, "pull.unavailable"),
+    PullOutcome.NOT_MADE: (Outcome.UNDECIDED, "pull.not_made"),
 }
 """What a verdict says when nothing is held after a pull: "cannot be reached" never becomes "no record"."""
 

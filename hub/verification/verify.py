@@ -54,7 +54,8 @@ class Redemption:
     """One consent token and what is asked under it. A token of several grants is one redemption.
 
     `by` is who presents it, when that is not the actor of the transaction. `pulled` is how the pulls ended that were
-    made for it just now (`hub.verification.pull`).
+    made for it just now (`hub.verification.pull`). `unasked` are types that a source could have been asked for and was
+    not: where nothing is held, that is no "no record".
     """
 
     token: AccessToken
@@ -62,6 +63,7 @@ class Redemption:
     case: CaseFacts | None
     by: Actor | None = None
     pulled: Pulled = field(default_factory=dict)
+    unasked: Collection[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -331,8 +333,8 @@ def _is_the_cases(case: CaseFacts | None, grant: Grant) -> bool:
 
 def _no_record(tx: Tx, one: _Planned) -> tuple[Verdict, Look | None]:
     """Nothing is held. When its department was asked just now, what that came to is said, and nothing else."""
-    if one.pulled is not None:
-        outcome, reason = PULL_VERDICTS[one.pulled.outcome]
+    if one.pulled is not None or one.ask.type_code in one.redemption.unasked:
+        outcome, reason = PULL_VERDICTS[one.pulled.outcome if one.pulled is not None else PullOutcome.NOT_MADE]
         if outcome is Outcome.UNDECIDED:
             one.checks[Step.VALIDITY] = checks.pulled(reason)
         return _close(tx, one, outcome, reason)

@@ -20,6 +20,7 @@ from hub.errors import Forbidden, Malformed, TooMany
 from hub.verification.model import Verdict
 from hub.web.pages.render import render
 from hub.web.pages.visit import Visit, officer, posted, text
+from hub.web.pulling import pulled_types
 
 router = APIRouter(prefix="/office", include_in_schema=False)
 
@@ -96,10 +97,11 @@ async def look(public_id: str, visit: Annotated[Visit, Depends(clerk)]) -> Respo
     await posted(visit, fresh=True)
     _require_own_provider(visit)
     hub = visit.hub
+    unasked = await pulled_types(hub)
     async with hub.tx(visit.actor) as tx:
         verdicts = await look_by_office(
             tx, public_id=public_id, rules=load_rules(), items=hub.items, types=hub.types,
-            issuer=hub.settings.public_url,
+            issuer=hub.settings.public_url, unasked=unasked,
         )  # fmt: skip
     return await _page(visit, public_id, verdicts)
 

@@ -24,6 +24,7 @@ from hub.web.caller import Caller, access_token, revoked_among, revoked_token
 from hub.web.deps import Hub
 from hub.web.ndjson import Limits, LinesAnswer, Result
 from hub.web.problems import STATUS, document
+from hub.web.pulling import pulled_types
 from hub.web.redeem import case_of
 from hub.web.verdicts import LINE_BYTES, AskBody, asks_of, no_consent, verdicts_json
 
@@ -109,6 +110,7 @@ async def _answer(hub: Hub, caller: Caller, checked: Checked) -> list[Result | H
 async def _together(hub: Hub, caller: Caller, checked: Checked) -> list[Result | HubError]:
     answers: list[Result | HubError] = [one if isinstance(one, HubError) else _try_again() for one in checked]
     asked = {place: one for place, one in enumerate(checked) if isinstance(one, Asked)}
+    unasked = await pulled_types(hub)
     async with hub.tx(caller.actor, by_key=True) as tx:
         revoked = await revoked_among(tx, {one.token.jti for one in asked.values()})
         for place, one in list(asked.items()):
@@ -120,7 +122,7 @@ async def _together(hub: Hub, caller: Caller, checked: Checked) -> list[Result |
                 await record_anonymous(tx, department=caller.department, reason=answer.code)
         cases = await facts_of(tx, {case_of(one.token) for one in asked.values()})
         redemptions = [
-            Redemption(one.token, one.asks, cases.get(case_of(one.token))) for one in asked.values()
+            Redemption(one.token, one.asks, cases.get(case_of(one.token)), unasked=unasked) for one in asked.values()
         ]
         found = await verify(tx, redemptions, items=hub.items, types=hub.types) if redemptions else []
         issuance = issuance_of(hub)

@@ -71,11 +71,12 @@ async def attempt(world: World, actor: Actor, case: str, *, second: Actor | None
     return "seen"
 
 
-async def made(world: World, actor: Actor, public_id: str) -> Sequence[Verdict]:
+async def made(world: World, actor: Actor, public_id: str, unasked: Sequence[str] = ()) -> Sequence[Verdict]:
     async with world.tx(actor) as tx:
         return await look_by_office(
-            tx, public_id=public_id, rules=load_rules(), items=world.items, types=world.types, issuer="x"
-        )
+            tx, public_id=public_id, rules=load_rules(), items=world.items, types=world.types, issuer="x",
+            unasked=unasked,
+        )  # fmt: skip
 
 
 async def seen_persons(world: World) -> int:
@@ -93,8 +94,11 @@ async def test_one_look_is_made_once_and_the_citizen_sees_it(world: World) -> No
     assert look.state is LookState.OPEN
     with pytest.raises(HubError, match=r"office\.not_yours"):
         await made(world, officer(2), look.public_id)
-    verdicts = await made(world, clerk, look.public_id)
-    assert {v.type_code: v.outcome for v in verdicts}["degree"] == "accepted"
+    verdicts = await made(world, clerk, look.public_id, unasked=["residence_permit"])
+    told = {v.type_code: (v.outcome, v.reason) for v in verdicts}
+    assert told["degree"] == ("accepted", "accepted")
+    assert told["residence_permit"] == ("undecided", "pull.not_made"), "its department would know"
+    assert told["social_insurance"] == ("no_record", "certificate.none_registered")
     with pytest.raises(HubError, match=r"office\.state"):
         await made(world, clerk, look.public_id)
     async with world.tx(await world.citizen(person)) as tx:

@@ -28,6 +28,7 @@ _REASONS: dict[str, tuple[str, str]] = {
     "pull.name_differs": ("发证部门的记录与姓名对不上，请申请更正", "the name in its department's record differs"),
     "pull.refused": ("发证部门没有认可这次同意", "its department did not accept the consent"),
     "pull.unavailable": ("发证部门暂时连不上，不等于没有记录", "its department cannot be reached: not “no record”"),
+    "pull.not_made": ("没有登记；这种查看不向发证部门当场取证", "not registered, and its department was not asked"),
     "office.limit_officer": ("工作人员当天查验人数已满", "the officer had reached the day's number"),
     "office.limit_item": ("该事项当天查验人数已满", "the item had reached the day's number"),
     "office.limit_department": ("部门当天查验人数已满", "the department had reached the day's number"),

@@ -1,5 +1,6 @@
 import asyncio
 import json
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -7,6 +8,7 @@ from registry.makers import AUDIENCE, credit
 
 from hub.access.model import accesses, anonymous_refusals
 from hub.actor import SYSTEM
+from hub.catalogue.sources import answers_pulls
 from hub.certificates.model import certificate_holders
 from hub.consent.token import sign_token
 from hub.consent.withdraw import withdraw
@@ -17,8 +19,9 @@ from hub.formats.note import verify_checkpoint
 from hub.formats.tlogproof import read
 from hub.ledger.head import log_key
 from hub.registry import keys
+from hub.registry.publish import publish_types
 from hub.store.model import idempotent_replies
-from hub.web import redeem
+from hub.web import pulling, redeem
 from hub.web.pulling import pull_first
 from keys.signer import generate
 
@@ -248,6 +251,28 @@ async def test_a_kept_answer_is_for_the_same_grants_only(world, edu, wang):
         await withdraw(tx, grant=childs.public_id)
     after = await world.call(edu, "POST", "/v1/verifications", asks, token=consent(world, edu, [own]), key="v1")
     assert (after.status_code, after.json()["code"]) == (422, "idempotency.other_body")
+
+
+async def test_what_a_batch_did_not_ask_a_source_for_is_no_no_record(world, edu, monkeypatch):
+    monkeypatch.setattr(pulling, "REMEMBERED_SECONDS", 0)
+    li = world.person("李小红")
+    issuer = world.acting(await world.department("dg-degree"))
+    async with world.tx() as tx:
+        await publish_types(tx, world.types.values())
+    _, grants = await world.grant(li, ["degree"], max_uses=2)
+
+    async def said():
+        content = json.dumps({"token": consent(world, edu, grants), **ASKS}).encode() + b"\n"
+        answer = await world.call(
+            edu, "POST", "/v1/verifications/batch", content=content, media_type="application/x-ndjson"
+        )
+        (verdict,) = json.loads(answer.text)["verdicts"]
+        return verdict["outcome"], verdict["reason"]
+
+    assert await said() == ("no_record", "certificate.none_registered")
+    async with world.tx(issuer) as tx:
+        await answers_pulls(tx, types=["degree"], until=world.clock() + timedelta(minutes=1))
+    assert await said() == ("undecided", "pull.not_made")
 
 
 @pytest.mark.parametrize("code", ["x" * 49, "x" * 64, "度", "a b"])
