@@ -100,6 +100,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=1_000_000, help="read, mapped and reconciled")
     parser.add_argument("--sent", type=int, default=20_000, help="signed and registered at a hub")
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--changed", type=int, help="rows planted as changed at the hub, half as many as gone")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--minutes", type=float, help="cut the table to what was registered by then")
     parser.add_argument("--only-sent", action="store_true", help="leave out what needs no hub")
@@ -116,6 +117,7 @@ def main() -> int:
         outcome = trial(
             folder, server, postgres or "", rows=given.rows, sent=given.sent, kills=given.kills,
             chance=random.Random(seed), tell=tell, minutes=given.minutes, only_sent=given.only_sent,
+            changed=given.changed,
         )  # fmt: skip
     tell(outcome)
     return 1 if outcome.problems else 0
@@ -133,6 +135,7 @@ def trial(
     tell: Callable[[Outcome], None] = lambda _: None,
     minutes: float | None = None,
     only_sent: bool = False,
+    changed: int | None = None,
 ) -> Outcome:
     """The whole trial. `tell` hears what is known after every part."""
     began, outcome = time.monotonic(), Outcome(rows)
@@ -164,7 +167,7 @@ def trial(
         for rate in ("registering", "end_to_end"):
             outcome.ratios[f"{rate} / bulk_door"] = round(outcome.rates[rate] / outcome.rates["bulk_door"], 3)
         done("door alone")
-        _planted_for_real(path, made, server, outcome, sent, chance)
+        _planted_for_real(path, made, server, outcome, sent, chance, changed)
         done("changes and deletions")
     return outcome
 
@@ -360,9 +363,12 @@ def _know(agent: Agent, outcome: Outcome) -> None:
     outcome.rates["first_state"] = round(outcome.rows / (time.perf_counter() - began), 1)
 
 
-def _planted(server: MariaDB, table: str, rows: int, chance: random.Random) -> tuple[list[int], list[int]]:
-    """One row in a thousand says something else now, one in two thousand is gone: their keys."""
-    changed, gone = max(2, rows // 1000), max(1, rows // 2000)
+def _planted(
+    server: MariaDB, table: str, rows: int, chance: random.Random, wanted: int | None = None
+) -> tuple[list[int], list[int]]:
+    """One row in a thousand (or `wanted`) says something else now, half as many are gone: their keys."""
+    changed = max(2, rows // 1000) if wanted is None else wanted
+    gone = max(1, changed // 2)
     chosen = chance.sample(range(1, rows + 1), changed + gone)
     with connected(server) as connection, connection.cursor() as cursor:
         cursor.executemany(
@@ -629,16 +635,27 @@ async def _held(made: stage.Stage, dataset: str) -> list[tuple[str, bytes, str]]
 
 
 def _planted_for_real(
-    path: Path, made: stage.Stage, server: MariaDB, outcome: Outcome, sent: int, chance: random.Random
+    path: Path, made: stage.Stage, server: MariaDB, outcome: Outcome, sent: int, chance: random.Random,
+    wanted: int | None,
 ) -> None:
-    """Two whole passes over a table with planted changes and deletions: exactly those certificates end."""
+    """Two whole passes over a table with planted changes and deletions: exactly those certificates end.
+
+    A pass before them finds nothing: what the others take longer is what superseding and revoking cost.
+    """
     before = _as_the_table_says(path, made, outcome)
-    changed, gone = _planted(server, "sent", sent, chance)
+    _sync(path, "reconcile").communicate()
+    began = time.perf_counter()
+    _sync(path, "reconcile").communicate()
+    idle = time.perf_counter() - began
+    changed, gone = _planted(server, "sent", sent, chance, wanted)
     superseded = revoked = 0
     began = time.perf_counter()
-    for _ in range(2):  # absence is believed when two complete passes running saw it
+    for ending in ("superseding", "revoking"):  # absence is believed when two complete passes running saw it
+        pass_began = time.perf_counter()
         process = _sync(path, "reconcile")
         said, trouble = process.communicate()
+        ended, spent = len(changed if ending == "superseding" else gone), time.perf_counter() - pass_began - idle
+        outcome.rates[ending] = round(ended / max(spent, 0.001), 1)
         report = json.loads(said or "{}")
         superseded, revoked = superseded + report.get("superseded", 0), revoked + report.get("revoked", 0)
         if process.returncode or report.get("registered") or report.get("quarantined"):

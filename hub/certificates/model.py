@@ -20,11 +20,12 @@ class CertificateState(StrEnum):
 
 
 class StatusEvent(StrEnum):
-    """What a department can do to a certificate that it signed."""
+    """What a department can do to a certificate that it signed; SUPERSEDE comes with the one that takes its place."""
 
     REVOKE = "revoke"
     SUSPEND = "suspend"
     REINSTATE = "reinstate"
+    SUPERSEDE = "supersede"
 
 
 FOLLOWS: dict[tuple[CertificateState, StatusEvent], CertificateState] = {
@@ -32,6 +33,8 @@ FOLLOWS: dict[tuple[CertificateState, StatusEvent], CertificateState] = {
     (CertificateState.SUSPENDED, StatusEvent.REVOKE): CertificateState.REVOKED,
     (CertificateState.CURRENT, StatusEvent.SUSPEND): CertificateState.SUSPENDED,
     (CertificateState.SUSPENDED, StatusEvent.REINSTATE): CertificateState.CURRENT,
+    (CertificateState.CURRENT, StatusEvent.SUPERSEDE): CertificateState.SUPERSEDED,
+    (CertificateState.SUSPENDED, StatusEvent.SUPERSEDE): CertificateState.SUPERSEDED,
 }
 """The only allowed steps; revoked and superseded are final."""
 

@@ -121,9 +121,12 @@ def together(handed: Sequence[Handed]) -> int:
     return len(handed)
 
 
-async def register_all(tx: Tx, handed: Sequence[Handed]) -> list[Registered | HubError]:
+async def register_all(
+    tx: Tx, handed: Sequence[Handed], *, replaced: Mapping[int, UUID] | None = None
+) -> list[Registered | HubError]:
     """Register what may go `together`; the refusal of one changes nothing for the others. Leaves keep this order.
 
+    `replaced` says by place which certificates' rows end with new ones in this transaction, through the caller's doing.
     First everything is looked up, then everything is written. When a write shows that somebody was faster with a
     row, a jti or an index, all of it is taken back and looked up again: that answers as if it had come later.
     """
@@ -134,7 +137,7 @@ async def register_all(tx: Tx, handed: Sequence[Handed]) -> list[Registered | Hu
         for _ in range(TRIES):
             try:
                 async with tx.conn.begin_nested():
-                    return await _register(tx, tx.actor.department, handed)
+                    return await _register(tx, tx.actor.department, handed, replaced or {})
             except Taken:
                 continue
     except Unavailable:
@@ -150,14 +153,16 @@ async def register_all(tx: Tx, handed: Sequence[Handed]) -> list[Registered | Hu
     )
 
 
-async def _register(tx: Tx, department: str, handed: Sequence[Handed]) -> list[Registered | HubError]:
+async def _register(
+    tx: Tx, department: str, handed: Sequence[Handed], ended: Mapping[int, UUID]
+) -> list[Registered | HubError]:
     sources = [application.source for application, _ in handed if application.source is not None]
-    known = await _replays(tx, department, sources)
+    known = await replays(tx, department, sources)
     answers: list[Registered | HubError | None] = []
     for application, found in handed:
         replay = known.get(application.source[:3]) if application.source else None
         if replay is not None and application.source is not None:
-            answers.append(_same(replay, application.source))
+            answers.append(same(replay, application.source))
         else:
             answers.append(found if isinstance(found, HubError) else None)
     fresh = {
@@ -169,14 +174,14 @@ async def _register(tx: Tx, department: str, handed: Sequence[Handed]) -> list[R
     refused = await _refusals(tx, department, fresh, people)
     # Somebody may have registered these very rows since we asked for them first: that is why they are refused.
     late = [source for at in refused if (source := handed[at][0].source) is not None]
-    known = await _replays(tx, department, late) if late else {}
+    known = await replays(tx, department, late) if late else {}
     for at, refusal in refused.items():
         source = handed[at][0].source
         replay = known.get(source[:3]) if source else None
-        answers[at] = refusal if replay is None or source is None else _same(replay, source)
+        answers[at] = refusal if replay is None or source is None else same(replay, source)
         del fresh[at]
     supersedes = {at: handed[at][0].supersedes for at in fresh}
-    replaced = {
+    replaced = dict(ended) | {
         at: await supersede(tx, fresh[at], supersession)
         for at, supersession in supersedes.items()
         if supersession is not None
@@ -203,9 +208,10 @@ def _owner(one: Examined) -> Number:
     return one.holders[0].id_type, one.holders[0].id_no
 
 
-async def _replays(
+async def replays(
     tx: Tx, department: str, sources: Sequence[Source]
 ) -> dict[tuple[str, str, int], sa.Row[Any]]:
+    """What was registered before for these rows of the department's database, by dataset, ref and generation."""
     columns = certificate_sources.c
     query = (
         sa.select(
@@ -213,6 +219,7 @@ async def _replays(
             columns.ref,
             columns.generation,
             columns.claims_hash,
+            certificates.c.id,
             certificates.c.public_id,
             certificates.c.state,
             certificates.c.leaf_hash,
@@ -231,7 +238,8 @@ async def _replays(
     return {(row.dataset, row.ref, row.generation): row for row in rows}
 
 
-def _same(row: sa.Row[Any], source: Source) -> Registered | HubError:
+def same(row: sa.Row[Any], source: Source) -> Registered | HubError:
+    """The answer to a row that was registered before: as then, or why not when it said something else."""
     if row.claims_hash != source.claims_hash:
         return Conflict(
             "certificate.generation_reused",

@@ -5,31 +5,25 @@ The hub stores and serves lists; it can sign none (DESIGN section 3, rule 4; Tok
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 
+from hub.certificates import steps
 from hub.certificates.indices import LIST_SIZE, ListHead, acting_department, not_owner
-from hub.certificates.model import (
-    FOLLOWS,
-    Certificate,
-    CertificateState,
-    StatusEvent,
-    certificates,
-    status_list_tokens,
-    status_lists,
-)
+from hub.certificates.model import Certificate, CertificateState, StatusEvent, status_list_tokens, status_lists
+from hub.certificates.steps import Move
 from hub.clock import from_seconds, seconds
 from hub.errors import Conflict, NotFound, Unprocessable
 from hub.formats import jws, statuslist
 from hub.formats.statuslist import StatusList, StatusToken
-from hub.ledger.append import append, commit_event
+from hub.ledger.append import append
 from hub.registry.keys import key_at
 from hub.registry.model import KeyPurpose
-from hub.store.outbox import emit
+from hub.store.rows import rows_of
 from hub.store.statement import Statement
 from hub.store.tx import Tx, View
 
@@ -65,66 +59,45 @@ async def change(
     """Revoke, suspend or reinstate one certificate, with the list that says so, in one commit."""
     if certificate.department != tx.actor.department:
         raise not_owner()
-    after = FOLLOWS.get((certificate.state, event))
-    if after is None:
-        raise Conflict(
-            "status.step_not_allowed",
-            f"证照当前状态为 {certificate.state}，不能执行 {event}。",
-            f"A certificate that is {certificate.state} cannot take the event {event}.",
-            next_zh="已撤销或已被取代的证照不能恢复，请签发新的证照。",
-            next_en="A revoked or superseded certificate cannot come back: register a new one.",
-        )
-    if certificate.status_uri is None or certificate.status_idx is None:
-        raise Conflict(
-            "status.no_index",
-            "该证照没有状态位，只能等待到期或以新证照取代。",
-            "This certificate has no status index; it can only expire or be superseded.",
-        )
-    value = {
-        StatusEvent.REVOKE: statuslist.INVALID,
-        StatusEvent.SUSPEND: statuslist.SUSPENDED,
-        StatusEvent.REINSTATE: statuslist.VALID,
-    }[event]
-    await accept_list(tx, token=token, changes={certificate.status_idx: value}, uri=certificate.status_uri)
-    await set_state(tx, certificate=certificate, state=after, reason=reason)
+    after = steps.after(certificate, event)
+    uri, idx = steps.entry(certificate)
+    await accept_list(tx, token=token, changes={idx: steps.VALUES[event]}, uri=uri)
+    await steps.take(tx, [Move(certificate, after, reason)])
     return after
 
 
-async def set_state(tx: Tx, *, certificate: Certificate, state: CertificateState, reason: str) -> None:
-    """Record the hub's view of a certificate and its leaf; refused when somebody else was faster."""
-    won = await tx.run(
-        certificates.update()
-        .where(
-            certificates.c.bucket == certificate.ref.bucket,
-            certificates.c.id == certificate.ref.id,
-            certificates.c.state == certificate.state,
+async def hold(tx: Tx, tokens: Sequence[str]) -> tuple[dict[str, str], bool]:
+    """The tokens by the list of which each is a version, and whether the hub has stored every one of these very tokens.
+
+    From here to the end of `tx` nobody else changes these lists: what is asked of their certificates afterwards holds.
+    They are locked in one order, so that no two callers wait for each other. Raises Unprocessable `changes.list_twice`.
+    """
+    said = {str(payload.get("sub", "")): (payload, token) for token in tokens for payload in [jws.split(token).payload]}
+    if len(said) < len(tokens):
+        raise Unprocessable(
+            "changes.list_twice",
+            "同一状态列表只能给出一个新版本。",
+            "There can be only one new version of each status list in a request.",
+            next_zh="请把同一列表的全部变更合并，签成一个新版本。",
+            next_en="Sign all changes of one list into one new version.",
         )
-        .values(state=state, state_since=tx.now, state_reason=reason)
+    lists = status_lists.c
+    owned = lists.department == acting_department(tx)
+    await tx.all(
+        sa.select(lists.uri).where(lists.uri.in_(sorted(said)), owned).order_by(lists.uri).with_for_update()
     )
-    if not won:
-        raise Conflict(
-            "status.changed_meanwhile",
-            "该证照的状态刚刚被改变。",
-            "The status of this certificate has just been changed by another request.",
-            next_zh="请重新读取状态后再试。",
-            next_en="Read its state again and retry.",
-        )
-    await commit_event(
-        tx,
-        kind=f"certificate.{state}",
-        subject_id=None,
-        body={
-            "event": f"certificate.{state}",
-            "department": certificate.department,
-            "certificate": certificate.public_id,
-            "reason": reason,
-            "at": seconds(tx.now),
-        },
-    )
-    await emit(tx, kind="certificate.changed", certificate=certificate.public_id, state=state)
+    table = status_list_tokens.c
+    query = sa.select(table.uri, table.sha256)
+    versions = [(uri, payload.get("seq")) for uri, (payload, _) in said.items()]
+    numbered = {place for place in versions if type(place[1]) is int and 0 < place[1] < 1 << 31}
+    held = {row.uri: row.sha256 for row in await rows_of(tx, query, sa.tuple_(table.uri, table.seq), numbered)}
+    stored = all(held.get(uri) == _digest(token) for uri, (_, token) in said.items())
+    return {uri: token for uri, (_, token) in said.items()}, stored
 
 
-async def accept_list(tx: Tx, *, token: str, changes: dict[int, int], uri: str | None = None) -> ListHead:
+async def accept_list(
+    tx: Tx, *, token: str, changes: Mapping[int, int], uri: str | None = None
+) -> ListHead:
     """Check and store the next version of a list; only the entries in `changes` may differ.
 
     1. the list is this department's; 2. signed by its status key in force now; 3. seq follows and `previous` is
@@ -155,6 +128,7 @@ async def accept_list(tx: Tx, *, token: str, changes: dict[int, int], uri: str |
             "This is not the next version of the status list.",
             next_zh="请以当前版本为基础重新签名后再推送。",
             next_en="Sign again on top of the current version and push once more.",
+            uri=claimed,
             seq=row.seq,
             sha256=held,
         )
@@ -163,7 +137,7 @@ async def accept_list(tx: Tx, *, token: str, changes: dict[int, int], uri: str |
 
 
 async def _compare(
-    tx: Tx, row: sa.Row[tuple[object, ...]], new: StatusToken, changes: dict[int, int]
+    tx: Tx, row: sa.Row[tuple[object, ...]], new: StatusToken, changes: Mapping[int, int]
 ) -> None:
     if new.lst.size != row.size or new.lst.bits != row.bits:
         raise Unprocessable(
@@ -173,22 +147,29 @@ async def _compare(
         )
     old = StatusList(bits=row.bits, size=row.size)
     if row.seq:
-        old = decoded(await _token(tx, row.uri, row.seq))
+        old = _decoded.get(row.sha256) or decoded(await _token(tx, row.uri, row.seq))
     if any(old.get(i) == statuslist.INVALID and value != statuslist.INVALID for i, value in changes.items()):
         raise Conflict("status.revocation_is_final", "已撤销的状态不能恢复。", "A revocation is final.")
     expected = old.with_changes(changes)
     if expected.packed() != new.lst.packed():
+        off = expected.differing(new.lst)
+        missing = sum(index in changes for index in off)
         raise Unprocessable(
             "status.unannounced_change",
-            "新状态列表与宣布的变更不一致。",
-            "The new status list differs from the current one in entries that were not announced.",
-            next_zh="撤销、暂停、恢复请使用 POST /v1/certificates/{id}/status，并只改变该证照的状态位。",
-            next_en="Use POST /v1/certificates/{id}/status and change only the index of that certificate.",
+            f"新状态列表与宣布的变更不一致：多出 {len(off) - missing} 处，缺少 {missing} 处。",
+            f"The new status list does not differ from the current one as announced: {len(off) - missing} entries more,"
+            f" {missing} fewer.",
+            next_zh="请使用 POST /v1/certificates/{id}/status 或 /v1/certificates/changes，并只改变所列证照的状态位。",
+            next_en="Use POST /v1/certificates/{id}/status or /v1/certificates/changes, and change exactly the indices"
+            " of the certificates named there.",
+            uri=new.sub,
+            more=len(off) - missing,
+            fewer=missing,
         )
 
 
 async def _store(tx: Tx, token: str, new: StatusToken, department: str, kid: str) -> ListHead:
-    digest = hashlib.sha256(token.encode()).digest()
+    digest = _digest(token)
     leaf = await append(
         tx,
         kind="status_list",
@@ -221,6 +202,7 @@ async def _store(tx: Tx, token: str, new: StatusToken, department: str, kid: str
         .where(status_lists.c.uri == new.sub)
         .values(seq=new.seq, sha256=digest, iat=from_seconds(new.iat), exp=from_seconds(new.exp))
     )
+    _keep_decoded(digest, new.lst)
     return ListHead(new.sub, new.lst.size, new.lst.bits, new.seq, digest.hex())
 
 
@@ -286,14 +268,23 @@ _DECODED_AT_MOST = 256
 
 def decoded(token: str) -> StatusList:
     """The bits of a list that was verified when it was stored; kept by its hash, so they can never be out of date."""
-    digest = hashlib.sha256(token.encode()).digest()
+    digest = _digest(token)
     found = _decoded.get(digest)
     if found is None:
         found = statuslist.read_bits(token, max_size=LIST_SIZE)
-        _decoded[digest] = found
-        if len(_decoded) > _DECODED_AT_MOST:
-            _decoded.popitem(last=False)
+        _keep_decoded(digest, found)
     return found
+
+
+def _keep_decoded(digest: bytes, bits: StatusList) -> None:
+    """A list that was just verified is the next one's base: kept by its hash, it is right even if nothing was stored."""
+    _decoded[digest] = bits
+    if len(_decoded) > _DECODED_AT_MOST:
+        _decoded.popitem(last=False)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
 
 
 async def _token(view: View, uri: str, seq: int) -> str:

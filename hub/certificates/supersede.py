@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from hub.certificates import status
+from hub.certificates import status, steps
 from hub.certificates.content import foreign_type
 from hub.certificates.examine import Examined, Supersession
 from hub.certificates.find import by_public_id
-from hub.certificates.model import CertificateState, certificates
-from hub.errors import Conflict
+from hub.certificates.model import StatusEvent
+from hub.certificates.steps import Move
 from hub.formats import statuslist
 from hub.store.tx import Tx
 
@@ -21,12 +21,7 @@ async def supersede(tx: Tx, new: Examined, supersession: Supersession) -> UUID:
     old = await by_public_id(tx, supersession.certificate)
     if old.department != tx.actor.department or old.type_code != new.type_code:
         raise foreign_type()
-    if old.state not in (CertificateState.CURRENT, CertificateState.SUSPENDED):
-        raise Conflict(
-            "certificate.not_current",
-            f"被取代的证照当前状态为 {old.state}，不能再被取代。",
-            f"The certificate to be superseded is {old.state} and cannot be superseded.",
-        )
+    after = steps.after(old, StatusEvent.SUPERSEDE)
     if old.status_idx is not None:
         await status.accept_list(
             tx,
@@ -34,10 +29,5 @@ async def supersede(tx: Tx, new: Examined, supersession: Supersession) -> UUID:
             changes={old.status_idx: statuslist.INVALID},
             uri=old.status_uri,
         )
-    await status.set_state(tx, certificate=old, state=CertificateState.SUPERSEDED, reason="superseded")
-    await tx.run(
-        certificates.update()
-        .where(certificates.c.bucket == old.ref.bucket, certificates.c.id == old.ref.id)
-        .values(superseded_by=new.id)
-    )
+    await steps.take(tx, [Move(old, after, steps.SUPERSEDED, successor=new.id)])
     return old.ref.id

@@ -28,6 +28,7 @@ MAX_TTL = 7 * 86_400
 MAX_LIFE = 366 * 86_400
 
 _BITS = (1, 2, 4, 8)
+_SMALL = 4096
 _HEX_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -81,8 +82,31 @@ class StatusList:
         return result
 
     def encode(self) -> str:
-        """`lst` of the token: base64url of the zlib-compressed bytes."""
-        return jws.b64u_encode(zlib.compress(self.packed(), 9))
+        """`lst` of the token: base64url of the zlib-compressed bytes.
+
+        The draft recommends the highest level. With one entry in fifty set that takes 60 ms for 32 KiB instead of one,
+        and saves an eighth: long lists are pressed at the usual level, so that a night of changes is not spent on it.
+        """
+        return jws.b64u_encode(zlib.compress(self.packed(), 9 if len(self._packed) <= _SMALL else 6))
+
+    def differing(self, other: "StatusList") -> list[int]:
+        """The indices at which two lists of one shape differ, in order."""
+        places = [at for at, (mine, its) in enumerate(zip(self._packed, other._packed, strict=True)) if mine != its]
+        in_a_byte = 8 // self.bits
+        near = (index for at in places for index in range(at * in_a_byte, (at + 1) * in_a_byte))
+        return [index for index in near if self.get(index) != other.get(index)]
+
+    def keeps_invalid(self, newer: "StatusList") -> bool:
+        """Whether every entry that is INVALID here is INVALID in `newer`, a list of the same shape."""
+        return (self.bits, self.size) == (newer.bits, newer.size) and not self._invalid() & ~newer._invalid()
+
+    def _invalid(self) -> int:
+        """One number with the lowest bit of each entry that is INVALID: a hundred thousand entries compared at once."""
+        whole = int.from_bytes(self._packed, "little")
+        lowest = int.from_bytes(bytes([sum(1 << at for at in range(0, 8, self.bits))]) * len(self._packed), "little")
+        for higher in range(1, self.bits):
+            lowest &= ~(whole >> higher)
+        return whole & lowest
 
     @classmethod
     def decode(cls, lst: str, *, bits: int, max_size: int = MAX_SIZE) -> Self:
