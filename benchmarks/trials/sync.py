@@ -69,7 +69,7 @@ datasets:
       school: {{from: xxmc}}
       conferred_on: {{from: bydate, type: date, null_values: ["00000000"]}}
     number: {{from: zsbh}}
-    reconcile: {{max_revoke: {{count: 100000, percent: 50}}, max_changed_percent: 50}}
+    reconcile: {{max_revoke: {{count: 100000, percent: 50}}, max_changed_percent: 50, min_rows_percent: 50}}
 """
 
 

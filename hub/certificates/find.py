@@ -152,6 +152,14 @@ async def holders_of(view: View, certificate: Certificate) -> list[Held]:
     return [Held(certificate, row.subject_id, row.position, row.role) for row in rows]
 
 
+async def subjects_of(view: View, places: Collection[tuple[int, UUID]]) -> set[tuple[tuple[int, UUID], UUID]]:
+    """(Where a certificate's row is, who holds it) of all holders of these certificates."""
+    link = certificate_holders.c
+    query = sa.select(link.certificate_bucket, link.certificate_id, link.subject_id)
+    rows = await rows_of(view, query, sa.tuple_(link.certificate_bucket, link.certificate_id), places)
+    return {((row.certificate_bucket, row.certificate_id), row.subject_id) for row in rows}
+
+
 async def of_holder(
     view: View, *, subject_id: UUID, type_code: str | None = None, past: bool = False
 ) -> list[Held]:

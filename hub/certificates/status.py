@@ -14,7 +14,13 @@ import sqlalchemy as sa
 
 from hub.certificates import steps
 from hub.certificates.indices import LIST_SIZE, ListHead, acting_department, not_owner
-from hub.certificates.model import Certificate, CertificateState, StatusEvent, status_list_tokens, status_lists
+from hub.certificates.model import (
+    Certificate,
+    CertificateState,
+    StatusEvent,
+    status_list_tokens,
+    status_lists,
+)
 from hub.certificates.steps import Move
 from hub.clock import from_seconds, seconds
 from hub.errors import Conflict, NotFound, Unprocessable
@@ -277,7 +283,7 @@ def decoded(token: str) -> StatusList:
 
 
 def _keep_decoded(digest: bytes, bits: StatusList) -> None:
-    """A list that was just verified is the next one's base: kept by its hash, it is right even if nothing was stored."""
+    """A list just verified is the base of the next: kept by its hash, it is right even if nothing was stored."""
     _decoded[digest] = bits
     if len(_decoded) > _DECODED_AT_MOST:
         _decoded.popitem(last=False)

@@ -25,6 +25,8 @@ VALUES: Mapping[StatusEvent, int] = {
     StatusEvent.SUPERSEDE: statuslist.INVALID,
 }
 """What the department's list says of a certificate after each event."""
+STATES: Mapping[StatusEvent, CertificateState] = {event: found for (_, event), found in FOLLOWS.items()}
+"""The state that each event leads to, wherever it began."""
 
 
 class Move(NamedTuple):

@@ -1,5 +1,6 @@
 """Withdraw a grant: from the commit on nobody can use it, and the ledger shows which came first."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from hub.ids import bucket_of
 from hub.ledger.append import commit_event
 from hub.store.model import idempotent_replies, public_ids
 from hub.store.outbox import emit
+from hub.store.rows import rows_of
 from hub.store.tx import Tx, View
 
 
@@ -77,6 +79,14 @@ async def end_resting_on(tx: Tx, *, evidence: str) -> int:
     for row in resting:
         await end(tx, from_row(row), by="evidence")
     return len(resting)
+
+
+async def end_all_resting_on(tx: Tx, *, evidence: Collection[str]) -> int:
+    """As `end_resting_on`, of many proofs: few prove a representation, and one look finds those."""
+    column = grants.c.basis_evidence
+    query = sa.select(column).where(column.is_not(None), grants.c.state != GrantState.WITHDRAWN)
+    resting = {row.basis_evidence for row in await rows_of(tx, query, column, evidence)}
+    return sum([await end_resting_on(tx, evidence=one) for one in sorted(resting)])
 
 
 async def _may_withdraw(tx: Tx, found: Grant) -> bool:

@@ -4,7 +4,7 @@ The reverse index needs no table of its own: every look is an Access in its hold
 certificates that it was decided on (`case_evidence`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from hub.access.model import Outcome, accesses
 from hub.cases.evidence import relied_on
-from hub.cases.model import CaseState, case_flags, cases
+from hub.cases.model import CaseState, case_evidence, case_flags, cases
 from hub.cases.open import Case, from_row
-from hub.certificates.find import by_public_id, holders_of
+from hub.certificates.find import by_public_id, by_public_ids, holders_of, subjects_of
 from hub.certificates.model import Certificate, CertificateState, certificates
 from hub.clock import seconds
 from hub.errors import Conflict, Forbidden
@@ -24,6 +24,8 @@ from hub.ledger.append import commit_event
 from hub.oversight.model import reliance_notices
 from hub.registry.model import may
 from hub.store.outbox import emit
+from hub.store.rows import rows_of
+from hub.store.statement import Statement
 from hub.store.tx import Tx, View
 
 CHANGED = (CertificateState.SUPERSEDED, CertificateState.REVOKED, CertificateState.SUSPENDED)
@@ -77,6 +79,34 @@ async def tell_who_relied(tx: Tx, *, certificate: str) -> list[str]:
         more = {"departments": told, "at": seconds(tx.now)}
         await commit_event(tx, kind="certificate.reliers_told", subject_id=holder, body=body | more)
     return told
+
+
+async def tell_all_who_relied(tx: Tx, *, certificates: Collection[str]) -> None:
+    """As `tell_who_relied`, of many: most were never looked at, and a few statements find those that were."""
+    found = await by_public_ids(tx, certificates)
+    evidence, notice = case_evidence.c, reliance_notices.c
+    relied = {row.certificate for row in await rows_of(tx, sa.select(notice.certificate), notice.certificate, found)}
+    rested = sa.select(evidence.certificate).where(evidence.replaced_by.is_(None))
+    relied |= {row.certificate for row in await rows_of(tx, rested, evidence.certificate, found)}
+    rows = {(one.ref.bucket, one.ref.id): one.public_id for one in found.values()}
+    looks = [
+        {"in_bucket": bucket_of(holder), "of": holder, "at": rows[place]}
+        for place, holder in await subjects_of(tx, rows)
+    ]
+    relied |= {row.certificate for row in await tx.each(LOOKED_AT, looks)}
+    for certificate in certificates:
+        if certificate in relied:
+            await tell_who_relied(tx, certificate=certificate)
+
+
+def _looked_at(_: str) -> sa.Executable:
+    row = accesses.c
+    mine = (row.bucket == sa.bindparam("in_bucket"), row.subject_id == sa.bindparam("of", type_=row.subject_id.type))
+    accepted = (row.certificate == sa.bindparam("at"), row.outcome == sa.literal_column(f"'{Outcome.ACCEPTED}'"))
+    return sa.select(row.certificate).where(*mine, *accepted).limit(sa.literal_column("1"))
+
+
+LOOKED_AT = Statement(_looked_at)
 
 
 async def _say(tx: Tx, found: Certificate, event: str, department: str, said: Mapping[str, Any]) -> bool:

@@ -82,6 +82,15 @@ STATE = answer(
     },
 )
 CHANGED = answer(200, {"certificate_id": "IRVAcmgXkSIO1AP3SBwpXA", "state": "revoked"})
+CHANGED_MANY = answer(
+    200,
+    {
+        "results": [
+            {"certificate_id": "IRVA…", "state": "superseded", "replayed": False, "new": _CERTIFICATE},
+            {"certificate_id": "p21N…", "state": "revoked", "replayed": False, "new": None},
+        ]
+    },
+)
 OPENED = answer(201, _CASE)
 CASE = answer(200, _CASE)
 CASES = answer(200, {"cases": [_CASE], "next": None})

@@ -19,6 +19,7 @@ from hub.web import examples, idempotency, ndjson
 from hub.web.answer import dumps, issuance_of, json_answer
 from hub.web.body import CERTIFICATE, Body, lines_schema, read_body, read_bytes, request_schema
 from hub.web.caller import Caller, issuing
+from hub.web.changing import MOST_BYTES, ChangesBody, change_many
 from hub.web.deps import hub_of
 from hub.web.registering import register_one, registered, registering
 from hub.web.registration import LINE_BYTES, NewCertificate, Token
@@ -144,6 +145,40 @@ async def batch(request: Request, caller: Issuing) -> Response:
     async with hub.tx(caller.actor) as tx:
         await caller.enter(tx)
     return registering(hub, caller.actor, request, LIMITS)
+
+
+_CHANGES_EXAMPLE = {
+    "status_lists": ["eyJ…"],
+    "changes": [
+        {
+            "certificate_id": "IRVAcmgXkSIO1AP3SBwpXA",
+            "event": "supersede",
+            "sd_jwt": "eyJ…~WyJ…~",
+            "source": {"dataset": "degrees", "ref": "9f…", "generation": 2, "claims_hash": "0" * 64},
+        },
+        {"certificate_id": "p21NO4PoYQ8rF2m1a0bXUA", "event": "revoke", "reason": "vanished"},
+    ],
+}
+
+
+@router.post(
+    "/v1/certificates/changes",
+    openapi_extra=request_schema(ChangesBody, _CHANGES_EXAMPLE),
+    responses=examples.CHANGED_MANY,
+)
+async def change_several(request: Request, caller: Issuing) -> Response:
+    """Supersede, revoke, suspend or reinstate up to 500 certificates with one new version of each status list.
+
+    All or nothing: each list must differ from the version before in exactly the entries of these changes. A change that
+    cannot be is named in `refused`, and nothing is done: leave it out, sign the lists anew, send the others again. The
+    same request again is answered alike (`replayed`), whether or not the first answer arrived. At most 8 MiB.
+    """
+    hub = hub_of(request)
+    hub.batches.require_room()
+    async with hub.tx(caller.actor) as tx:
+        await caller.enter(tx)
+    body, _ = await read_body(request, ChangesBody, max_bytes=MOST_BYTES)
+    return json_answer(dumps(await change_many(hub, caller.actor, body)))
 
 
 @router.get("/v1/certificates/{certificate_id}", responses=examples.STATE)

@@ -95,6 +95,7 @@ async def _run(hub: Hub, actor: Actor, run: Sequence[Handed]) -> list[Registered
             answers = await register_all(tx, run)
             for (application, _), made in zip(run, answers, strict=True):
                 if application.supersedes is not None and not isinstance(made, HubError):
+                    await end_resting_on(tx, evidence=application.supersedes.certificate)
                     await tell_who_relied(tx, certificate=application.supersedes.certificate)
             return answers
     except (Unavailable, DBAPIError) as fault:

@@ -100,6 +100,7 @@ ROWS: dict[str, Row] = {
     "GET /v1/status-lists/mine": Row("department"),
     "POST /v1/certificates": Row("department"),
     "POST /v1/certificates/batch": Row("department"),
+    "POST /v1/certificates/changes": Row("department"),
     "GET /v1/certificates/{certificate_id}": Row("department", "certificate"),
     "POST /v1/certificates/{certificate_id}/status": Row(
         "department", "certificate", _json(event="revoke", reason="test", status_list="x.y.z")
