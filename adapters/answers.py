@@ -1,6 +1,6 @@
 """What the hub answers, as values: lists, registrations, work orders; and problem documents as errors of ours."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ _KINDS: Mapping[int, type[HubError]] = {
     400: Malformed, 401: Unauthenticated, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Gone, 413: TooLarge,
     422: Unprocessable, 429: TooMany, 502: Unavailable, 503: Unavailable, 504: Unavailable,
 }  # fmt: skip
+_BY_NAME = {kind.kind: kind for kind in _KINDS.values()} | {Internal.kind: Internal}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,23 @@ class Registration:
             if self.old_id is None
             else {"certificate_id": self.old_id, "status_list": self.list_token},
         }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One certificate that ends: superseded by `new`, or else revoked for `reason`."""
+
+    certificate_id: str
+    reason: str
+    new: Registration | None = None
+
+    def body(self) -> dict[str, Any]:
+        """As `POST /v1/certificates/changes` takes it."""
+        if self.new is None:
+            return {"certificate_id": self.certificate_id, "event": "revoke", "reason": self.reason}
+        said = self.new.body()
+        new = {"sd_jwt": said["sd_jwt"], "source": said["source"]}
+        return {"certificate_id": self.certificate_id, "event": "supersede", **new}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +150,39 @@ def registered(found: Mapping[str, Any]) -> Registered:
         bool(found.get("replayed")),
         entry,
     )
+
+
+def successors(found: object, endings: Sequence[Ending]) -> list[Registered | None]:
+    """What took the place of each certificate that was to end; Unavailable `hub.odd_answer` for anything else."""
+    results = found.get("results") if isinstance(found, dict) else None
+    if not isinstance(results, list) or len(results) != len(endings):
+        raise odd_answer()
+    made: list[Registered | None] = []
+    for one, result in zip(endings, results, strict=True):
+        new = result.get("new") if isinstance(result, dict) else None
+        if result.get("certificate_id") != one.certificate_id or isinstance(new, dict) != (one.new is not None):
+            raise odd_answer()
+        made.append(registered(new) if isinstance(new, dict) else None)
+    return made
+
+
+def refusals(fault: HubError, count: int) -> list[tuple[int, HubError]]:
+    """Which of `count` changes a `changes.refused` names, by place from 0, and why each cannot be.
+
+    Raises Unavailable `hub.odd_answer` when it names none, or others.
+    """
+    named: list[tuple[int, HubError]] = []
+    try:
+        for said in fault.facts["refused"]:
+            place, kind = int(said["change"]) - 1, _BY_NAME[said["kind"]]
+            if not 0 <= place < count:
+                raise odd_answer()
+            named.append((place, kind(str(said["code"]), str(said.get("zh", "")), str(said.get("en", "")))))
+    except (KeyError, TypeError, ValueError, AttributeError) as odd:
+        raise odd_answer() from odd
+    if not named:
+        raise odd_answer()
+    return named
 
 
 def list_head(entry: Mapping[str, Any]) -> ListHead:

@@ -19,6 +19,7 @@ import orjson
 
 from adapters.answers import (
     MAX_ANSWER,
+    Ending,
     ListHead,
     Registered,
     Registration,
@@ -28,6 +29,7 @@ from adapters.answers import (
     odd_answer,
     problem,
     registered,
+    successors,
     unreachable,
 )
 from adapters.model import Coverage
@@ -146,6 +148,15 @@ class HubClient:
         """`POST /v1/certificates/{id}/status`."""
         body = {"event": event, "reason": reason, "status_list": list_token}
         self._json("POST", f"/v1/certificates/{certificate_id}/status", body)
+
+    def change_many(self, lists: Sequence[str], endings: Sequence[Ending]) -> list[Registered | None]:
+        """`POST /v1/certificates/changes`: all of it or nothing; for each the certificate that took its place, if any.
+
+        The same call again is answered alike. Raises Unprocessable `changes.refused` (`answers.refusals` reads it).
+        """
+        said = {"status_lists": list(lists), "changes": [one.body() for one in endings]}
+        answer = self._send("POST", "/v1/certificates/changes", orjson.dumps(said), "application/json", "issue")
+        return successors(jws.loads(answer.content, max_bytes=MAX_ANSWER), endings)
 
     def certificate(self, certificate_id: str) -> Mapping[str, Any]:
         """`GET /v1/certificates/{id}`: the state of a certificate of ours."""

@@ -159,10 +159,10 @@ class State:
                 rows,
             )
 
-    def waiting(self, limit: int = 1000, *, after: int = 0) -> list[Waiting]:
-        """The oldest promises whose id lies after `after`, in the order they were made."""
-        sql = f"select {_WAITING} from outbox where id > ? order by id limit ?"  # noqa: S608
-        return [Waiting(*row) for row in self.db.execute(sql, (after, limit))]
+    def waiting(self, limit: int = 1000, *, after: int = 0, kind: str = "") -> list[Waiting]:
+        """The oldest promises whose id lies after `after`, in the order they were made; of one kind if named."""
+        sql = f"select {_WAITING} from outbox where id > ? and ? in ('', kind) order by id limit ?"  # noqa: S608
+        return [Waiting(*row) for row in self.db.execute(sql, (after, kind, limit))]
 
     def promised(self, dataset: str, ref: str) -> Waiting | None:
         """What waits for the hub about one source key; there is at most one."""
@@ -170,21 +170,39 @@ class State:
         row = self.db.execute(sql, (dataset, ref)).fetchone()
         return Waiting(*row) if row else None
 
-    def keep_list_token(self, waiting_id: int, token: str) -> None:
-        """Remember the status list that goes with a promise before it is sent, so that a resend sends the same."""
-        with self.transaction() as db:
-            db.execute("update outbox set list_token = ? where id = ?", (token, waiting_id))
+    def waiting_to_end(self, limit: int) -> list[Waiting]:
+        """Promises that end a certificate, those of one status list together: then few lists are signed for many."""
+        sql = f"select {_WAITING} from outbox where kind <> 'register' order by old_uri, id limit ?"  # noqa: S608
+        return [Waiting(*row) for row in self.db.execute(sql, (limit,))]
 
-    def drop_list_tokens(self) -> None:
-        """Status lists that wait here build on a version that will never be: sign them again."""
+    def keep_step(self, lists: Sequence[str], ids: Sequence[int]) -> None:
+        """Remember what is sent together, status lists and promises, before it is sent: a resend sends the same."""
         with self.transaction() as db:
-            db.execute("update outbox set list_token = null where list_token is not null")
+            self.drop_step()
+            db.executemany("insert into step_list (token) values (?)", [(token,) for token in lists])
+            db.executemany("insert into step_part (outbox_id) values (?)", [(one,) for one in ids])
 
-    def failed(self, waiting_id: int, code: str) -> None:
-        """Count one failed attempt; the promise stays."""
+    def step(self) -> tuple[list[str], list[Waiting]] | None:
+        """The step under way; None when there is none, or one of its promises was taken back meanwhile."""
+        lists = [str(row[0]) for row in self.db.execute("select token from step_list order by place")]
+        named = _WAITING.replace("id,", "outbox.id,", 1)
+        sql = f"select {named} from step_part join outbox on outbox.id = outbox_id order by place"  # noqa: S608
+        parts = [Waiting(*row) for row in self.db.execute(sql)]
+        whole = len(parts) == self.db.execute("select count(*) from step_part").fetchone()[0]
+        return (lists, parts) if parts and whole else None
+
+    def drop_step(self) -> None:
+        """The step is over, or its lists build on a version that will never be."""
         with self.transaction() as db:
-            db.execute(
-                "update outbox set attempts = attempts + 1, last_error = ? where id = ?", (code, waiting_id)
+            db.execute("delete from step_list")
+            db.execute("delete from step_part")
+
+    def failed(self, waiting_ids: Sequence[int], code: str) -> None:
+        """Count one failed attempt of each; the promises stay."""
+        with self.transaction() as db:
+            db.executemany(
+                "update outbox set attempts = attempts + 1, last_error = ? where id = ?",
+                [(code, one) for one in waiting_ids],
             )
 
     def acked(self, done: Waiting, certificate_id: str, *, stands: bool = True) -> None:
@@ -258,6 +276,12 @@ class State:
             "select uri, size, bits, seq, sha256, token, expires from status_list order by uri"
         )
         return [KnownList(*row) for row in rows]
+
+    def known_list(self, uri: str) -> KnownList | None:
+        """One status list of ours."""
+        sql = "select uri, size, bits, seq, sha256, token, expires from status_list where uri = ?"
+        row = self.db.execute(sql, (uri,)).fetchone()
+        return KnownList(*row) if row else None
 
     def keep_list(self, known: KnownList) -> None:
         """Remember a list as the hub has acked it."""

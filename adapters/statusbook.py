@@ -5,7 +5,7 @@ agents that build on the same version one is told so and builds again.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from adapters.answers import ListHead
@@ -64,17 +64,9 @@ class StatusBook:
             if not found.indices:
                 raise Unavailable("hub.no_indices", "枢纽没有给出状态位。", "The hub gave no status index.")
 
-    def revoking(self, uri: str, idx: int) -> str:
-        """The next version of a list with one entry INVALID. It counts as sent: later ones build on it."""
-        return self._next(uri, {idx: INVALID})
-
-    def sent(self, token: str) -> None:
-        """A token from before a restart is sent again: what follows builds on it."""
-        payload = split(token, max_bytes=1 << 22).payload
-        uri = str(payload["sub"])
-        self._heads[uri] = _Head(
-            int(payload["seq"]), _sha256(token), int(payload["iat"]), statuslist.read_bits(token)
-        )
+    def ending(self, uri: str, indices: Iterable[int]) -> str:
+        """The next version of a list with these entries INVALID. It counts as sent: later ones build on it."""
+        return self._next(uri, dict.fromkeys(indices, INVALID))
 
     def acked(self, token: str) -> None:
         """The hub holds this version now."""
@@ -116,9 +108,7 @@ class StatusBook:
                 head.token, key=self._own_key, expected_sub=head.uri, now=_iat(head.token), skew=0
             )
             known = before.get(head.uri)
-            if (
-                known is not None and known.token is not None and not _keeps_revoked(known.token, found.lst)
-            ):  # 3
+            if known is not None and known.token is not None and not _keeps(known.token, found.lst):  # 3
                 raise Conflict(
                     "agent.list_rolled_back",
                     "枢纽上的状态列表丢失了已撤销的条目，已停止。",
@@ -129,7 +119,7 @@ class StatusBook:
             self.acked(head.token)
 
     def _know(self, head: ListHead) -> None:
-        known = {entry.uri: entry for entry in self._state.lists()}.get(head.uri)
+        known = self._state.known_list(head.uri)
         if known is not None and known.seq == head.seq and known.sha256 == head.sha256 and known.seq > 0:
             return
         if head.seq == 0:
@@ -160,10 +150,10 @@ class StatusBook:
         return token
 
     def _load(self, uri: str) -> _Head:
-        known = next((entry for entry in self._state.lists() if entry.uri == uri), None)
+        known = self._state.known_list(uri)
         if known is None:
             self.adopt()
-            known = next((entry for entry in self._state.lists() if entry.uri == uri), None)
+            known = self._state.known_list(uri)
         if known is None:
             raise Conflict(
                 "agent.list_unknown", "枢纽上没有这个状态列表。", "The hub has no such status list."
@@ -181,11 +171,8 @@ def _iat(token: str) -> int:
     return int(split(token, max_bytes=1 << 22).payload["iat"])
 
 
-def _keeps_revoked(token: str, lst: StatusList) -> bool:
+def _keeps(token: str, lst: StatusList) -> bool:
     try:
-        old = statuslist.read_bits(token)
+        return statuslist.read_bits(token).keeps_invalid(lst)
     except HubError:
         return False
-    if (old.size, old.bits) != (lst.size, lst.bits):
-        return False
-    return all(lst.get(index) == INVALID for index in range(old.size) if old.get(index) == INVALID)

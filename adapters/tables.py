@@ -1,6 +1,6 @@
 """What the state file holds: its tables, and its rows as values."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 SCHEMA = """
@@ -20,6 +20,10 @@ create table if not exists outbox (
     as_of text, signed_on text not null, pass integer not null, notes text not null default '',
     old_id text, old_uri text, old_idx integer, reason text not null default '', list_token text,
     attempts integer not null default 0, last_error text not null default '', unique (dataset, ref));
+-- outbox.list_token was for lists of one promise each; an older agent that is started on this file still looks for it.
+-- The step under way: the lists that are sent together, and which promises they settle. There is one at most.
+create table if not exists step_list (place integer primary key, token text not null);
+create table if not exists step_part (place integer primary key, outbox_id integer not null unique);
 create table if not exists free_index (uri text not null, idx integer not null, primary key (uri, idx)) without rowid;
 create table if not exists status_list (
     uri text primary key, size integer not null, bits integer not null, seq integer not null,
@@ -105,10 +109,6 @@ class Waiting:
     old_idx: int | None
     reason: str
     list_token: str | None
-
-    def with_list(self, token: str) -> "Waiting":
-        """The same promise with its status list token."""
-        return replace(self, list_token=token)
 
 
 @dataclass(frozen=True, slots=True)
