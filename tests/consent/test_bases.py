@@ -11,7 +11,7 @@ from hub.actor import Actor, ActorKind
 from hub.certificates.model import StatusEvent
 from hub.consent import approve, dispute, entrust
 from hub.consent.model import GrantState
-from hub.consent.withdraw import by_public_id, end_resting_on, withdraw
+from hub.consent.withdraw import by_public_id, end_all_resting_on, end_resting_on, withdraw
 from hub.errors import HubError
 from hub.verification.model import Ask
 
@@ -252,7 +252,8 @@ async def test_when_the_birth_certificate_falls_so_does_what_rests_on_it(
     (verdict,) = await world.verify(case, [given], [Ask("school_record")], token=token)
     assert verdict.reason == "grant.proof_fallen"
     async with world.tx() as tx:
-        assert await end_resting_on(tx, evidence=birth) == 1
+        assert await end_all_resting_on(tx, evidence=["nothing", birth]) == 1
+        assert await end_all_resting_on(tx, evidence=[birth]) == 0
         assert await end_resting_on(tx, evidence=birth) == 0
         assert (await by_public_id(tx, given.public_id)).state is GrantState.WITHDRAWN
     async with world.view(await world.citizen(mother)) as view:

@@ -296,3 +296,21 @@ def test_any_changed_character_fails(position, flip):
     bad = TOKEN[:position] + chr(ord(TOKEN[position]) ^ flip) + TOKEN[position + 1 :]
     with pytest.raises(HubError):
         verify(bad, key=lambda kid: {KEY.kid: KEY.public}[kid])
+
+
+@given(data=st.data(), bits=st.sampled_from([1, 2, 4, 8]))
+def test_differences_are_found_one_by_one_and_all_at_once(data, bits):
+    values = st.dictionaries(st.integers(0, 63), st.integers(0, 2**bits - 1), max_size=12)
+    old = StatusList(bits, 64).with_changes(data.draw(values))
+    new = old.with_changes(data.draw(values))
+    assert old.differing(new) == [index for index in range(64) if old.get(index) != new.get(index)]
+    lost = [index for index in range(64) if old.get(index) == INVALID != new.get(index)]
+    assert old.keeps_invalid(new) == (not lost)
+    assert not old.keeps_invalid(StatusList(bits, 128))
+
+
+def test_a_long_list_with_many_entries_set_is_pressed_in_a_moment():
+    lst = StatusList(2, 1 << 17).with_changes({index * 49: INVALID for index in range((1 << 17) // 49)})
+    again = StatusList.decode(lst.encode(), bits=2)
+    assert again.packed() == lst.packed()
+    assert len(lst.encode()) < 8000

@@ -137,6 +137,20 @@ async def test_a_revocation_alone_tells_those_who_relied(world: World) -> None:
         assert [n.event for n in await reliance.notices_of(view, department="dg-edu")] == ["revoked"]
 
 
+async def test_of_many_that_ended_those_who_relied_on_one_are_told(world: World) -> None:
+    one = await relied_on(world)
+    certificate = one.certificates["employment"]
+    nobodys = (await world.certificate("degree", (world.person("王小莞"), "owner"))).certificate
+    ends = [nobodys, certificate, "nothing"]
+    for event, told in ((StatusEvent.SUSPEND, ["suspended"]), (StatusEvent.REINSTATE, ["reinstated", "suspended"])):
+        await world.change(certificate, event, by="dg-hrss")
+        for _ in range(2):  # twice is the same as once
+            async with world.tx() as tx:
+                await reliance.tell_all_who_relied(tx, certificates=ends)
+        async with world.view() as view:
+            assert sorted(n.event for n in await reliance.notices_of(view, department="dg-edu")) == told
+
+
 async def test_a_suspension_is_told_each_time_and_its_end_to_those_who_heard_of_it(world: World) -> None:
     one = await relied_on(world)
     certificate = one.certificates["employment"]

@@ -3,14 +3,17 @@ import hashlib
 import json
 from dataclasses import replace
 
+import httpx
 import sqlalchemy as sa
 from registry.makers import credit, key_proof, rotation_proof
 
 from hub.certificates.model import certificates
 from hub.clock import seconds
 from hub.formats import jws, statuslist
+from hub.oversight.reliance import notices_of
 from hub.registry import departments, keys
 from hub.registry.model import department_keys
+from hub.verification.model import Ask
 from hub.web import issuer
 from keys.signer import generate
 
@@ -114,6 +117,76 @@ async def test_a_certificate_is_registered_read_and_revoked(world, degree):
     }
     revoked = await world.call(degree, "POST", f"/v1/certificates/{made['certificate_id']}/status", change)
     assert revoked.json() == {"certificate_id": made["certificate_id"], "state": "revoked"}
+
+
+async def test_many_changes_are_one_call_and_the_same_call_is_answered_alike(world, degree):
+    people = [world.person(f"王{n}") for n in range(3)]
+    old = []
+    for person in people:
+        body = await world.body_of_certificate("degree", (person, "owner"))
+        old.append((await world.call(degree, "POST", "/v1/certificates", body)).json()["certificate_id"])
+    states = [(await world.call(degree, "GET", f"/v1/certificates/{one}")).json()["status"] for one in old]
+    new = await world.body_of_certificate("degree", (people[0], "owner"))
+    changes = [
+        {"certificate_id": old[0], "event": "supersede", "sd_jwt": new["sd_jwt"], "source": new["source"]},
+        {"certificate_id": old[1], "event": "revoke", "reason": "vanished"},
+        {"certificate_id": "nothing", "event": "suspend", "reason": "asked"},
+    ]
+
+    async def sent(*these: int) -> httpx.Response:
+        entries = {states[n]["idx"]: statuslist.INVALID for n in these if n < 2}
+        token = degree.sign_list(states[0]["uri"], entries, seconds(world.clock()))
+        body = {"status_lists": [token], "changes": [changes[n] for n in these]}
+        calls.append(body)
+        return await world.call(degree, "POST", "/v1/certificates/changes", body)
+
+    calls: list[dict] = []
+    refused = await sent(0, 1, 2)
+    assert (refused.status_code, refused.json()["code"]) == (422, "changes.refused")
+    assert [(one["change"], one["kind"], one["code"]) for one in refused.json()["refused"]] == [
+        (3, "not_found", "certificate.unknown")
+    ]
+    done = await sent(0, 1)
+    assert done.status_code == 200, done.text
+    found = done.json()["results"]
+    assert [(one["certificate_id"], one["state"], one["replayed"]) for one in found] == [
+        (old[0], "superseded", False), (old[1], "revoked", False)
+    ]  # fmt: skip
+    assert jws.split(found[0]["new"]["receipt"]).header["typ"] == "yimen-receipt+jwt"
+    again = (await world.call(degree, "POST", "/v1/certificates/changes", calls[-1])).json()["results"]
+    assert [one["replayed"] for one in again] == [True, True]
+    assert again[0]["new"]["certificate_id"] == found[0]["new"]["certificate_id"]
+    assert again[0]["new"]["receipt"].split(".")[1] == found[0]["new"]["receipt"].split(".")[1]
+    for wrong in ({"status_lists": [], "changes": []}, {"status_lists": [], "changes": [{"certificate_id": "x"}]}):
+        answer = await world.call(degree, "POST", "/v1/certificates/changes", wrong)
+        assert (answer.status_code, answer.json()["code"]) == (422, "body.invalid")
+
+
+async def test_whoever_relied_on_one_of_many_is_told(world, degree):
+    wang = world.person("王小明")
+    mine = await world.certificate("employment", (wang, "worker"))
+    other = await world.certificate("employment", (world.person("李小红"), "worker"))
+    case = await world.case(wang)
+    asked = await world.ask("dg-edu", case, [world.detail(case, ["employment"])], of=wang)
+    (given,) = await world.agree(wang, asked.public_id)
+    (verdict,) = await world.verify(
+        case, [given], [Ask("employment")], token=world.token([given], holder=await world.department("dg-edu"))
+    )
+    assert verdict.outcome == "accepted"
+    issuer_of = await world.department("dg-hrss")
+    ids = [mine.certificate, other.certificate]
+    entries = {}
+    for one in ids:
+        found = (await world.call(issuer_of, "GET", f"/v1/certificates/{one}")).json()["status"]
+        entries[found["idx"]] = statuslist.INVALID
+    body = {
+        "status_lists": [issuer_of.sign_list(found["uri"], entries, seconds(world.clock()))],
+        "changes": [{"certificate_id": one, "event": "revoke", "reason": "issued-in-error"} for one in ids],
+    }
+    assert (await world.call(issuer_of, "POST", "/v1/certificates/changes", body)).status_code == 200
+    async with world.view() as view:
+        told = await notices_of(view, department="dg-edu")
+    assert [(one.certificate, one.event) for one in told] == [(mine.certificate, "revoked")]
 
 
 async def test_another_departments_certificate_is_not_found(world, degree, edu):
