@@ -5,7 +5,8 @@ door fed with certificates that were signed before). 2. A state that is told eve
 changes and deletions: a dry run finds them exactly. 3. `yimen-agent sync` registers rows at a hub; it is killed with
 SIGKILL at random moments while rows change, and started again: the hub ends with what the table says, nothing twice,
 and the memory of a long sync stays flat. 4. Changes and deletions planted among what is registered are superseded and
-revoked at the hub, exactly those.
+revoked at the hub, exactly those. 5. Agent and hub are killed in turns while a third of the certificates is being
+superseded: in the end each row has one current certificate, the one that it says.
 
 What is known is written to `--json` after every part, so that a trial that does not come to its end has not been in
 vain.
@@ -89,6 +90,8 @@ class Outcome:
     """How many rows the agent knew as registered when it was killed."""
     real: dict[str, int] = field(default_factory=dict)
     """What the hub did with changes and deletions planted among the registered rows."""
+    struck: dict[str, int] = field(default_factory=dict)
+    """How often agent and hub were killed while certificates ended, and how often the agent had a step under way."""
     seconds: float = 0.0
     parts: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -101,6 +104,7 @@ def main() -> int:
     parser.add_argument("--sent", type=int, default=20_000, help="signed and registered at a hub")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--changed", type=int, help="rows planted as changed at the hub, half as many as gone")
+    parser.add_argument("--strikes", type=int, default=4, help="kills of agent and hub while certificates end")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--minutes", type=float, help="cut the table to what was registered by then")
     parser.add_argument("--only-sent", action="store_true", help="leave out what needs no hub")
@@ -117,7 +121,7 @@ def main() -> int:
         outcome = trial(
             folder, server, postgres or "", rows=given.rows, sent=given.sent, kills=given.kills,
             chance=random.Random(seed), tell=tell, minutes=given.minutes, only_sent=given.only_sent,
-            changed=given.changed,
+            changed=given.changed, strikes=given.strikes,
         )  # fmt: skip
     tell(outcome)
     return 1 if outcome.problems else 0
@@ -136,6 +140,7 @@ def trial(
     minutes: float | None = None,
     only_sent: bool = False,
     changed: int | None = None,
+    strikes: int = 0,
 ) -> Outcome:
     """The whole trial. `tell` hears what is known after every part."""
     began, outcome = time.monotonic(), Outcome(rows)
@@ -152,7 +157,7 @@ def trial(
         done("read, mapped, signed")
         _reconciled(folder, server, outcome, chance)
         done("compared")
-    with _hub(folder / "hub", hub_database) as made:
+    with _hub(folder / "hub", hub_database) as (made, strike):
         fill(server, folder, "sent", sent)
         path = _configured(folder / "sent", made.settings.public_url, server, "sent")
         _enrolled(made, path)
@@ -169,6 +174,9 @@ def trial(
         done("door alone")
         _planted_for_real(path, made, server, outcome, sent, chance, changed)
         done("changes and deletions")
+        if strikes:
+            _struck(path, made, server, outcome, sent, strikes, chance, strike)
+            done("killed while certificates ended")
     return outcome
 
 
@@ -418,7 +426,8 @@ def _flat(outcome: Outcome, name: str) -> None:
 
 
 @contextmanager
-def _hub(folder: Path, database: str) -> Iterator[stage.Stage]:
+def _hub(folder: Path, database: str) -> Iterator[tuple[stage.Stage, Callable[[], None]]]:
+    """A hub that answers, and what kills it with SIGKILL and starts it again."""
     port = stage.free_port()
     made = stage.set_stage(folder, database, public_url=f"http://127.0.0.1:{port}")
 
@@ -431,8 +440,17 @@ def _hub(folder: Path, database: str) -> Iterator[stage.Stage]:
     asyncio.run(begin())
     command = [sys.executable, "-m", "hub.cli", "serve", "--port", str(port)]
     environment = stage.environment_of(made.settings)
-    with stage.served(stage.start(command, port, folder, environment, within=900)):
-        yield made
+    running = [stage.start(command, port, folder, environment, within=900)]
+
+    def strike() -> None:
+        running[0].kill()
+        running[0] = stage.start(command, port, folder, environment, within=900)
+
+    try:
+        yield made, strike
+    finally:
+        with stage.served(running[0]):
+            pass
 
 
 def _enrolled(made: stage.Stage, path: Path) -> None:
@@ -671,6 +689,42 @@ def _planted_for_real(
     moved = {ref for ref, found in after.items() if found != before.get(ref)}
     if (superseded, revoked) != (len(changed), len(gone)) or moved != ends:
         outcome.problems.append(f"planted {outcome.real}: {len(moved)} certificates moved")
+
+
+# --- 5: killed while certificates end ---
+
+
+def _struck(
+    path: Path, made: stage.Stage, server: MariaDB, outcome: Outcome, sent: int, strikes: int, chance: random.Random,
+    strike: Callable[[], None],
+) -> None:
+    """A third of the rows changes, and the agent or the hub is killed while their certificates end; again and again."""
+    struck = Counter({"agent": 0, "hub": 0, "in_a_step": 0})
+    longest = 2.0 + sent / 600
+    with connected(server) as connection, connection.cursor() as cursor:
+        for number in range(strikes):
+            cursor.execute(
+                "update trial.sent set xxmc = %s where id %% 3 = %s", (f"学院{number}", number % 3)
+            )
+            process = _sync(path, "reconcile")
+            time.sleep(chance.uniform(1.0, longest))
+            alive = process.poll() is None
+            if number % 2:
+                strike()
+            else:
+                process.kill()
+            process.communicate()
+            state = sqlite3.connect(path.parent / "state.db", timeout=60)
+            struck["in_a_step"] += bool(state.execute("select count(*) from step_part").fetchone()[0])
+            state.close()
+            struck["hub" if number % 2 else "agent"] += alive
+    for _ in range(2):
+        said, trouble = _sync(path, "reconcile").communicate()
+    report = json.loads(said or "{}")
+    if report.get("superseded") != 0 or report.get("registered") or report.get("quarantined"):
+        outcome.problems.append(f"after the kills: {report} {trouble.decode()[-300:]}")
+    outcome.struck = dict(struck)
+    _as_the_table_says(path, made, outcome)
 
 
 if __name__ == "__main__":

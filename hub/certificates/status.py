@@ -97,7 +97,7 @@ async def hold(tx: Tx, tokens: Sequence[str]) -> tuple[dict[str, str], bool]:
     versions = [(uri, payload.get("seq")) for uri, (payload, _) in said.items()]
     numbered = {place for place in versions if type(place[1]) is int and 0 < place[1] < 1 << 31}
     held = {row.uri: row.sha256 for row in await rows_of(tx, query, sa.tuple_(table.uri, table.seq), numbered)}
-    stored = all(held.get(uri) == _digest(token) for uri, (_, token) in said.items())
+    stored = bool(said) and all(held.get(uri) == _digest(token) for uri, (_, token) in said.items())
     return {uri: token for uri, (_, token) in said.items()}, stored
 
 
