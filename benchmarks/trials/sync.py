@@ -70,7 +70,7 @@ datasets:
       school: {{from: xxmc}}
       conferred_on: {{from: bydate, type: date, null_values: ["00000000"]}}
     number: {{from: zsbh}}
-    reconcile: {{max_revoke: {{count: 100000, percent: 50}}, max_changed_percent: 50, min_rows_percent: 50}}
+    reconcile: {{max_revoke: {{count: 100000, percent: 50}}, max_changed_percent: 100, min_rows_percent: 50}}
 """
 
 
@@ -700,7 +700,7 @@ def _struck(
 ) -> None:
     """A third of the rows changes, and the agent or the hub is killed while their certificates end; again and again."""
     struck = Counter({"agent": 0, "hub": 0, "in_a_step": 0})
-    longest = 2.0 + sent / 600
+    longest = 2.0 + sent / 1000
     with connected(server) as connection, connection.cursor() as cursor:
         for number in range(strikes):
             cursor.execute(
