@@ -97,11 +97,7 @@ class _Facts:
 
 
 async def verify(
-    tx: Tx,
-    redemptions: Sequence[Redemption],
-    *,
-    items: Mapping[str, ServiceItem],
-    types: Mapping[str, CertificateType],
+    tx: Tx, redemptions: Sequence[Redemption], *, items: Mapping[str, ServiceItem], types: Mapping[str, CertificateType]
 ) -> list[list[Verdict]]:
     """Answer every ask of every redemption; a losing one becomes a refusal and never spoils the others.
 
