@@ -20,8 +20,8 @@ from hub.consent.model import Grant, grants
 from hub.formats import packed, sdjwt
 from hub.formats.merkle import leaf_hash
 from hub.ids import bucket_of, public_token, uuid7
-from hub.ledger.append import commitment_leaf
 from hub.ledger.model import leaves
+from hub.ledger.rest import commitment_leaf
 from hub.registry.model import subjects
 from hub.store.model import person_keys, public_ids
 from hub.store.seal import seal

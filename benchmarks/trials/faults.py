@@ -304,7 +304,7 @@ class Field:
         self.outcome.problems += await doubled(self.made, self.said, before)
         key = log_key(self.made.settings.origin, self.made.hub.signer("ledger"))
         async with self.made.view() as view:
-            report = await check(view, self.made.hub.blobs, key=key)
+            report = await check(view, self.made.hub.blobs, key=key, shelf=AccessShelf())
         self.outcome.problems += [f"ledger: {one}" for one in report.failures]
 
 

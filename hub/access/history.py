@@ -1,15 +1,16 @@
 """Who looked: a person's own chain of Accesses, newest first, with any gap shown."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from hub.access.model import Access, Look, Outcome, access_chains, accesses
-from hub.access.record import FIRST
+from hub.access.body import FIRST, leaf_of, look_of, rebuilt
+from hub.access.model import Access, access_chains, accesses
 from hub.ids import bucket_of
-from hub.ledger.model import leaves
+from hub.ledger.places import indices_of
 from hub.store.tx import View
 
 
@@ -20,16 +21,18 @@ async def of_subject(
 
     What a published rule delays is left out until its time has come, and nothing needs to be done for that; the rows
     around it are still compared with it, so that it is no gap (`delayed` counts it). A row is also marked when it does
-    not name the commitment of the row before it: then that was changed or replaced. The newest row must be the one that
-    the chain ends in.
+    not give the commitment that it was recorded with, after that of the row before it: then one of them was changed or
+    replaced. The newest row must be the one that the chain ends in.
     """
     found: list[Access] = []
+    key = (await view.vault.person_keys(view, (subject_id,))).get(subject_id)
     while len(found) < limit:
         rows = await _older(view, subject_id, before_seq, limit + 1)  # one more: the forerunner of the last one shown
+        places = await places_of(view, rows[:limit])
         for position, row in enumerate(rows[:limit]):
             if row.visible_at is None or row.visible_at <= view.now:
                 older = rows[position + 1] if position + 1 < len(rows) else None
-                found.append(from_row(row, gap=_gap(row, older)))
+                found.append(from_row(row, places, gap=_gap(row, older, key)))
         if len(rows) <= limit:
             break
         before_seq = rows[limit - 1].subject_seq
@@ -39,8 +42,7 @@ async def of_subject(
 async def _older(view: View, subject_id: UUID, before_seq: int | None, limit: int) -> list[Any]:
     bucket = bucket_of(subject_id)
     query = (
-        sa.select(accesses, leaves.c.idx)
-        .outerjoin(leaves, leaves.c.leaf_hash == accesses.c.leaf_hash)
+        sa.select(accesses)
         .where(accesses.c.bucket == bucket, accesses.c.subject_id == subject_id)
         .order_by(accesses.c.subject_seq.desc())
         .limit(limit)
@@ -80,36 +82,30 @@ async def newest_missing(view: View, *, subject_id: UUID) -> bool:
     return last is None or (last.subject_seq, last.commit) != (chain.seq, chain.commit)
 
 
-def _gap(row: Any, older: Any | None) -> bool:
-    if older is None:
-        return bool(row.subject_seq != 1 or row.previous_commit != FIRST)
-    return bool(older.subject_seq != row.subject_seq - 1 or older.commit != row.previous_commit)
+def _gap(row: Any, older: Any | None, key: bytes | None) -> bool:
+    """Whether something is missing before a row, or it is not what was recorded. `key`: None once destroyed."""
+    if (older is None) != (row.subject_seq == 1) or (older is not None and older.subject_seq != row.subject_seq - 1):
+        return True
+    previous = FIRST if older is None else bytes(older.commit)
+    if row.previous_commit is not None:  # from before 0022: its body rests elsewhere
+        return bool(row.previous_commit != previous)
+    return key is not None and rebuilt(key, row, previous).commit != row.commit
 
 
-def from_row(row: Any, *, gap: bool = False) -> Access:
-    """The Access of a row that selects all columns and the leaf's `idx`."""
+async def places_of(view: View, rows: Sequence[Any]) -> Mapping[bytes, int]:
+    """The indices in the ledger of rows of `accesses`, by leaf hash; who still waits for one is left out."""
+    return await indices_of(view, [leaf_of(row.commit) for row in rows])
+
+
+def from_row(row: Any, places: Mapping[bytes, int], *, gap: bool = False) -> Access:
+    """The Access of a row of `accesses`; `places` are the indices of `places_of`."""
+    leaf = leaf_of(row.commit)
     return Access(
         public_id=row.public_id,
         subject_seq=row.subject_seq,
-        look=Look(
-            subject_id=row.subject_id,
-            department=row.department,
-            item_code=row.item_code,
-            case_id=row.case_id,
-            purpose=row.purpose,
-            basis=row.basis,
-            outcome=Outcome(row.outcome),
-            reason=row.reason,
-            type_code=row.type_code,
-            certificate=row.certificate,
-            fields=tuple(tuple(path) for path in row.fields),
-            predicates=tuple(row.predicates),
-            grant_id=row.grant_id,
-            officer_id=row.officer_id,
-            visible_at=row.visible_at,
-        ),
+        look=look_of(row),
         at=row.at,
-        leaf_hash=row.leaf_hash,
-        leaf_index=row.idx,
+        leaf_hash=leaf,
+        leaf_index=places.get(leaf),
         gap=gap,
     )

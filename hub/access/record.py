@@ -8,16 +8,16 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from hub.access.model import Look, access_chains, accesses, anonymous_refusals
+from hub.access.body import FIRST, leaf_of, salted
+from hub.access.model import Look, access_chains, anonymous_refusals, public_id_of
+from hub.access.model import rows as access_rows
+from hub.access.profiles import ids_of, words_of
 from hub.clock import seconds
-from hub.ids import bucket_of, public_token, uuid7
-from hub.ledger.append import CommittedRef, commit_all, commit_event, event_under
+from hub.ids import bucket_of, uuid7
+from hub.ledger.append import commit_event, commit_leaves
 from hub.store.seal import erased
 from hub.store.statement import Statement, insert
 from hub.store.tx import Tx
-
-FIRST = bytes(32)
-"""The commitment that stands before a person's first Access."""
 
 
 def _mine() -> sa.ColumnElement[bool]:
@@ -34,7 +34,10 @@ def _move(_: str) -> sa.Executable:
 LOCK = Statement(lambda _: sa.select(*access_chains.c).where(_mine()).with_for_update())
 START = insert(access_chains, unless_there=True)
 MOVE = Statement(_move)
-ACCESS = insert(accesses)
+ACCESS = insert(
+    access_rows,
+    only=[column.name for column in access_rows.c if column.name not in ("public_id", "previous_commit")],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +63,15 @@ async def record(tx: Tx, looks: Sequence[Look]) -> list[Recorded]:
     keys = await tx.vault.person_keys(tx, subjects)
     if len(keys) < len(subjects):
         raise erased()
-    events, rows, recorded = [], [], []
-    for look in looks:
+    profiles = await ids_of(tx, [words_of(look) for look in looks])
+    rows, recorded = [], []
+    for look, profile in zip(looks, profiles, strict=True):
         seq, previous = chains[look.subject_id]
-        public_id = public_token()
-        body = _body(tx, look, public_id, seq + 1, previous)
-        event = event_under(
-            tx, kind="access", subject_id=look.subject_id, key=keys[look.subject_id], body=body
-        )
-        chains[look.subject_id] = (seq + 1, event.ref.commit)
-        events.append(event)
-        rows.append(_row(tx, look, public_id, seq + 1, previous, event.ref))
-        recorded.append(Recorded(public_id, event.ref.leaf_hash, tx.now))
-    await commit_all(tx, events)
+        commit = salted(keys[look.subject_id], look, seq=seq + 1, previous=previous, at=tx.now).commit
+        chains[look.subject_id] = (seq + 1, commit)
+        rows.append(_row(tx, look, seq + 1, profile, commit))
+        recorded.append(Recorded(public_id_of(commit), leaf_of(commit), tx.now))
+    await commit_leaves(tx, kind="access", commits=[row["commit"] for row in rows])
     await tx.each(ACCESS, rows)
     await tx.each(
         MOVE,
@@ -113,55 +112,18 @@ async def _lock(tx: Tx, subjects: Sequence[UUID]) -> dict[UUID, tuple[int, bytes
     return {row.subject_id: (row.seq, row.commit) for row in rows}
 
 
-def _body(tx: Tx, look: Look, public_id: str, seq: int, previous: bytes) -> dict[str, Any]:
-    # In the leaf too: nobody can put the day off later.
-    later = {} if look.visible_at is None else {"visible_at": seconds(look.visible_at)}
-    return later | {
-        "event": "access",
-        "access": public_id,
-        "subject_seq": seq,
-        "previous": previous.hex(),
-        "department": look.department,
-        "officer": str(look.officer_id) if look.officer_id else None,
-        "item": look.item_code,
-        "case": look.case_id,
-        "purpose": look.purpose,
-        "basis": look.basis,
-        "grant": look.grant_public_id,
-        "grant_seq": look.grant_seq,
-        "type": look.type_code,
-        "certificate": look.certificate,
-        "fields": [list(path) for path in look.fields],
-        "predicates": [dict(predicate) for predicate in look.predicates],
-        "outcome": str(look.outcome),
-        "reason": look.reason,
-        "at": seconds(tx.now),
-    }
-
-
-def _row(tx: Tx, look: Look, public_id: str, seq: int, previous: bytes, ref: CommittedRef) -> dict[str, Any]:
+def _row(tx: Tx, look: Look, seq: int, profile: int, commit: bytes) -> dict[str, Any]:
     return {
         "bucket": bucket_of(look.subject_id),
-        "id": uuid7(),
-        "public_id": public_id,
         "subject_id": look.subject_id,
         "subject_seq": seq,
-        "department": look.department,
+        "profile": profile,
         "officer_id": look.officer_id,
-        "item_code": look.item_code,
         "case_id": look.case_id,
-        "purpose": look.purpose,
-        "basis": look.basis,
-        "grant_id": look.grant_id,
-        "type_code": look.type_code,
+        "grant_public_id": look.grant_public_id,
+        "grant_seq": look.grant_seq,
         "certificate": look.certificate,
-        "fields": [list(path) for path in look.fields],
-        "predicates": [dict(predicate) for predicate in look.predicates],
-        "outcome": look.outcome,
-        "reason": look.reason,
         "at": tx.now,
-        "leaf_hash": ref.leaf_hash,
-        "commit": ref.commit,
-        "previous_commit": previous,
+        "commit": commit,
         "visible_at": look.visible_at,
     }

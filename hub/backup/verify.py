@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from hub.access.shelf import AccessShelf
 from hub.actor import SYSTEM
 from hub.backup import facts, sqlite
 from hub.backup.blobs import BackedBlobs
@@ -136,6 +137,7 @@ async def _database(
                 pinned=pinned,
                 older_than=FOR_EVER,
                 read_bodies=bodies,
+                shelf=AccessShelf(),
             )
     finally:
         await db.close()

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hub.access.model import commit_named
 from hub.cases.archivefile import EVENT, INDEX, OUTSIDE, PROOF, SUMS, Opened, read
 from hub.errors import HubError
 from hub.formats import jws, tlogproof
@@ -177,16 +178,23 @@ def _agreement(opened: Opened, events: Mapping[str, Mapping[str, Any]]) -> None:
                 raise _No(f"材料与登记的摘要不符：{stem}", f"a material is not the one recorded: {stem}")
 
 
+def _leaf_named(public_id: str) -> str | None:
+    """The leaf hash, in hex, of the look that this id names. Older looks say their id in their body instead."""
+    commit = commit_named(public_id)
+    return None if commit is None else leaf_hash(canonical({"commit": commit.hex(), "v": 1})).hex()
+
+
 def _claims(
     opened: Opened, events: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
     """What each file claims of its leaf: (path, the leaf's event, what must stand in it)."""
     for path in _below(opened, "verdicts/"):
         one = _json(opened, path)
-        yield path, _event(events, one, path), {
-            "event": "access", "access": one["access"], "outcome": one["outcome"], "type": one["type"],
-            "certificate": one["certificate"],
-        }  # fmt: skip
+        event = _event(events, one, path)
+        if "access" not in event and _leaf_named(str(one["access"])) != one["leaf_hash"]:
+            raise _No(f"查看编号与记录不符：{path}", f"the id of this look is not its commitment's: {path}")
+        said = {name: one[name] for name in ("outcome", "type", "certificate")}
+        yield path, event, {"event": "access", **said, **({"access": one["access"]} if "access" in event else {})}
     for path in _below(opened, "decisions/"):
         one = _json(opened, path)
         if one["state"] == "decided":

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from hub.access.body import of_case as accesses_of_case
 from hub.cases import uploads
 from hub.cases.evidence import Found, evidence_of
 from hub.cases.open import Case
@@ -168,6 +169,7 @@ async def _leaves(
             body = unseal_body_with(key, leaf_hash=row.leaf_hash, sealed=row.sealed)
             if _about(body.event, case):
                 found[row.leaf_hash] = body
+        found |= await accesses_of_case(view, subject_id=person, case_id=case.public_id)
     for person, leaf_hash in extra:
         if leaf_hash not in found:
             found[leaf_hash] = await open_body(view, leaf_hash=leaf_hash, subject_id=person)

@@ -63,7 +63,6 @@ async def _looks(tx: Tx, case: Case) -> list[Look]:
             type_code=shown.type_code,
             certificate=shown.certificate,
             fields=tuple(sorted(sdjwt.paths(shown.sd_jwt), key=repr)),
-            grant_id=grant.id,
             grant_public_id=grant.public_id,
             grant_seq=grant.seq,
         )

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hub.access.shelf import AccessShelf
 from hub.actor import SYSTEM
 from hub.cli.output import FAILED, Json, run, tell
 from hub.formats.note import parse, verify_checkpoint
@@ -28,7 +29,7 @@ def check_all(
         key = log_key(hub.settings.origin, hub.signer("ledger"))
         kept = verify_checkpoint(parse(pinned.read_bytes()), key).checkpoint if pinned else None
         async with hub.view(SYSTEM) as view:
-            return await check(view, hub.blobs, key=key, pinned=kept)
+            return await check(view, hub.blobs, key=key, pinned=kept, shelf=AccessShelf())
 
     report = run(work)
     told = {

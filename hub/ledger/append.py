@@ -18,6 +18,7 @@ from hub.formats.tiles import MAX_ENTRY
 from hub.ids import bucket_of
 from hub.ledger.model import bodies, leaves
 from hub.ledger.press import press
+from hub.ledger.rest import commitment_leaf, rested
 from hub.store.rows import add_rows
 from hub.store.seal import seal
 from hub.store.statement import insert
@@ -126,7 +127,7 @@ BODY = insert(bodies, only=_BODY)
 
 async def commit_all(tx: Tx, events: Sequence[SealedEvent]) -> None:
     """Write events, in the order given, as rows of `tx`: two statements however many there are."""
-    rows = [(event.kind, event.data, event.ref.leaf_hash, tx.now) for event in events]
+    rows = [(event.kind, rested(event.data), event.ref.leaf_hash, tx.now) for event in events]
     sealed = [
         (body_bucket(event.ref.leaf_hash, event.subject_id), event.ref.leaf_hash, event.subject_id, event.sealed)
         for event in events
@@ -139,9 +140,13 @@ async def commit_all(tx: Tx, events: Sequence[SealedEvent]) -> None:
         await tx.each(BODY, [dict(zip(_BODY, row, strict=True)) for row in sealed])
 
 
-def commitment_leaf(commit: bytes) -> bytes:
-    """The bytes of the leaf that shows this commitment: JCS of {"v": 1, "commit": hex} (DESIGN section 3, rule 6)."""
-    return b'{"commit":"%b","v":1}' % commit.hex().encode()
+async def commit_leaves(tx: Tx, *, kind: str, commits: Sequence[bytes]) -> None:
+    """Put commitments in the ledger, in the order given, whose bodies rest with the caller: one statement."""
+    rows = []
+    for commit in commits:
+        data = commitment_leaf(commit)
+        rows.append({"kind": kind, "data": data, "leaf_hash": leaf_hash(data), "created_at": tx.now})
+    await tx.each(LEAF, rows)
 
 
 def body_bucket(leaf: bytes, subject_id: UUID | None) -> int:

@@ -12,7 +12,7 @@ from hub.formats.note import Checkpoint, Vkey, parse, verify_checkpoint
 from hub.formats.tiles import ENTRIES, HEIGHT, WIDTH, Tile, exists_at, split_hashes, unbundle
 from hub.ledger.head import prove_head, read_head
 from hub.ledger.model import leaves
-from hub.ledger.orders import Orders
+from hub.ledger.orders import Orders, Shelf
 from hub.ledger.tileset import PREFIX, TileReader
 from hub.ledger.tiling import CHUNK, Edge, grow
 from hub.store.blobs import Blobs
@@ -70,6 +70,7 @@ async def check(
     prefix: str = PREFIX,
     older_than: timedelta = OLD_PENDING,
     read_bodies: bool = True,
+    shelf: Shelf | None = None,
 ) -> Report:
     """Recompute everything from storage; reads all of it, changes nothing.
 
@@ -77,7 +78,8 @@ async def check(
     leaf hash is the hash of the stored bytes. 3. All leaf bytes together give the head's root; the published
     and the `pinned` checkpoint (kept by somebody else) had the roots of their sizes. 4. Every tile and bundle
     that is out equals the recomputed one. 5. Each readable body is what its leaf commits to, and per-grant
-    and per-person sequence numbers run in the order of the ledger. 6. No leaf has waited longer than
+    and per-person sequence numbers run in the order of the ledger; `shelf` says where bodies rest that are not in
+    `ledger_bodies`, and without it they are missing. 6. No leaf has waited longer than
     `older_than` for its index.
 
     Raises only when there is no ledger to check (`ledger.absent`) or storage cannot be reached.
@@ -85,12 +87,12 @@ async def check(
     report = Report()
     reader = TileReader(blobs, prefix)
     size, published_size, wanted = await _heads(view, reader, key, pinned, report)  # 1
-    orders = Orders(view, report.fail) if read_bodies else None
+    orders = Orders(view, report.fail, shelf) if read_bodies else None
     edge, whole = Edge(), Frontier.empty()
     while whole.size < size:
         start = whole.size
         rows = await view.all(
-            sa.select(leaves.c.idx, leaves.c.data, leaves.c.leaf_hash)
+            sa.select(leaves.c.idx, leaves.c.data, leaves.c.leaf_hash, leaves.c.created_at)
             .where(leaves.c.idx >= start, leaves.c.idx < min(start + CHUNK, size))
             .order_by(leaves.c.idx)
         )
@@ -110,7 +112,7 @@ async def check(
             if exists_at(tile, published_size):
                 await _compare_tile(reader, tile, data, report)
         if orders:  # 5
-            await orders.read(start, datas)
+            await orders.read(start, rows[: len(datas)])
         if len(datas) < min(CHUNK, size - start):
             report.fail("leaf.missing", whole.size, "no leaf has this index")
             break

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from hub.ledger.rest import LeafBytes
 from hub.store.base import BY_BUCKET, BigSerial, Instant, metadata
 
 leaves = sa.Table(
@@ -10,7 +11,7 @@ leaves = sa.Table(
     # The order of the ledger is this number, given by the database, never a clock or a UUIDv7.
     sa.Column("seq", BigSerial, primary_key=True, autoincrement=True),
     sa.Column("kind", sa.String(32), nullable=False),
-    sa.Column("data", sa.LargeBinary, nullable=False, comment="the bytes that are hashed, at most 65,535"),
+    sa.Column("data", LeafBytes, nullable=False, comment="the bytes that are hashed, at most 65,535"),
     sa.Column("leaf_hash", sa.LargeBinary, nullable=False, unique=True),
     sa.Column("idx", sa.BigInteger, unique=True, comment="null while pending"),
     sa.Column("created_at", Instant, nullable=False),

@@ -5,22 +5,38 @@ person and their Accesses; and `grant_seq`, one order per grant, so a use stands
 at all. A number that is skipped fails unless an unreadable body could hold it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncResult
 
 from hub.errors import Gone, HubError
-from hub.ledger.append import commitment_leaf
 from hub.ledger.bodies import Body, unseal_body_with, unseal_hub_body
 from hub.ledger.model import bodies, leaves
+from hub.ledger.rest import commitment_leaf, commitment_of
 from hub.store.tx import View
 
 Fail = Callable[[str, int | None, str], None]
-_COMMITMENT = b'{"commit":"'
+
+
+class Shelf(Protocol):
+    """Where bodies rest that are not in `ledger_bodies`: a room above says how they are read (`hub.access.shelf`)."""
+
+    async def load(self, view: View, commits: Collection[bytes], since: datetime, until: datetime) -> None:
+        """Make ready what rests here of these commitments, made from `since` to `until`; forget what was ready."""
+
+    def whose(self, commit: bytes) -> UUID | None:
+        """The person of a commitment whose body rests here; None when it does not."""
+
+    async def open(self, view: View, commit: bytes, key: bytes) -> Body:
+        """Its body under the person's key. Raises a HubError when there is none to be had."""
+
+    async def compare(self, view: View, subject_id: UUID, body: Body) -> str | None:
+        """What is wrong with the rows that repeat a body of `ledger_bodies` in clear; None when all is well."""
 
 
 @dataclass(slots=True)
@@ -32,11 +48,12 @@ class _Chain:
 class Orders:
     """The state of all chains up to some leaf; feed it the ledger from the start."""
 
-    def __init__(self, view: View, fail: Fail) -> None:
+    def __init__(self, view: View, fail: Fail, shelf: Shelf | None = None) -> None:
         self.opened = 0
         self.erased = 0
         self._view = view
         self._fail = fail
+        self._shelf = shelf
         self._people: dict[UUID, _Chain] = {}
         self._grants: dict[str, int] = {}
         self._unread: set[UUID | None] = set()
@@ -45,15 +62,30 @@ class Orders:
         self._rows: AsyncResult[Any] | None = None
         self._next: sa.Row[Any] | None = None
 
-    async def read(self, start: int, datas: Sequence[bytes]) -> None:
-        """Take the leaves that follow, in index order from `start`: their stored bytes."""
-        for index, data in enumerate(datas, start):
+    async def read(self, start: int, rows: Sequence[Any]) -> None:
+        """Take the leaves that follow, in index order from `start`: rows of `data` and `created_at`."""
+        commits = [commitment_of(row.data) for row in rows]
+        if self._shelf is not None and rows:
+            times = [row.created_at for row in rows]
+            await self._shelf.load(self._view, {one for one in commits if one}, min(times), max(times))
+        for index, (leaf, commit) in enumerate(zip(rows, commits, strict=True), start):
             row = await self._row(index)
             if row is not None:
-                await self._take(index, data, row)
-            elif data.startswith(_COMMITMENT):
+                body = await self._take(index, leaf.data, row.subject_id, self._open(row))
+                if body is not None and self._shelf is not None and row.subject_id is not None:
+                    wrong = await self._shelf.compare(self._view, row.subject_id, body)
+                    if wrong:
+                        self._fail("access.differs", index, wrong)
+            elif commit is None:
+                continue
+            elif self._shelf is not None and (who := self._shelf.whose(commit)) is not None:
+                await self._take(index, leaf.data, who, self._rebuild(self._shelf, commit, who))
+            else:
                 self._fail("body.missing", index, "the body was taken away without a trace of erasure")
                 self._unread_all = True
+
+    async def _rebuild(self, shelf: Shelf, commit: bytes, who: UUID) -> Body:
+        return await shelf.open(self._view, commit, await self._key(who))
 
     async def close(self) -> None:
         """Give the database's cursor back."""
@@ -78,25 +110,29 @@ class Orders:
         found, self._next = self._next, await self._rows.fetchone()
         return found
 
-    async def _take(self, index: int, data: bytes, row: sa.Row[Any]) -> None:
+    async def _take(
+        self, index: int, data: bytes, subject_id: UUID | None, opening: Awaitable[Body]
+    ) -> Body | None:
+        """The body, counted and in its order; None when it cannot be read or is not what the leaf commits to."""
         try:
-            body = await self._open(row)
+            body = await opening
         except Gone:
             self.erased += 1
-            self._unread.add(row.subject_id)
-            return
+            self._unread.add(subject_id)
+            return None
         except HubError as refused:
             self._fail("body.broken", index, refused.en)
-            self._unread.add(row.subject_id)
-            return
+            self._unread.add(subject_id)
+            return None
         self.opened += 1
         if data != commitment_leaf(body.commit):
             self._fail("body.differs", index, "the body is not what the leaf commits to")
-            return
-        if isinstance(body.event.get("subject_seq"), int) and row.subject_id is not None:
-            self._person(index, row.subject_id, body)
+            return None
+        if isinstance(body.event.get("subject_seq"), int) and subject_id is not None:
+            self._person(index, subject_id, body)
         if isinstance(body.event.get("grant"), str) and isinstance(body.event.get("grant_seq"), int):
             self._grant(index, body.event["grant"], body.event["grant_seq"])
+        return body
 
     def _person(self, index: int, subject_id: UUID, body: Body) -> None:
         seq, previous = body.event["subject_seq"], body.event.get("previous")

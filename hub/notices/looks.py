@@ -17,6 +17,7 @@ from hub.consent.model import Basis, grants
 from hub.ledger.model import head, leaves
 from hub.notices.model import NoticeKind, notice_cursor
 from hub.notices.told import Told, concerned, only_people, to_each
+from hub.store.model import public_ids
 from hub.store.rows import rows_of
 from hub.store.tx import Tx, View
 
@@ -34,7 +35,7 @@ _LOOKS = sa.select(
         accesses.c[name]
         for name in (
             "bucket", "public_id", "subject_id", "subject_seq", "department", "item_code", "case_id", "purpose",
-            "basis", "grant_id", "type_code", "outcome", "reason", "at", "visible_at",
+            "basis", "grant_public_id", "type_code", "outcome", "reason", "at", "visible_at",
         )
     )
 )  # fmt: skip
@@ -121,8 +122,8 @@ async def _told(view: View, rows: Sequence[Any]) -> list[Told]:
     return told
 
 
-def _agreed(looks: Sequence[Any], approvers: Mapping[UUID, UUID]) -> list[UUID]:
-    return sorted({approvers[row.grant_id] for row in looks if row.grant_id in approvers})
+def _agreed(looks: Sequence[Any], approvers: Mapping[str, UUID]) -> list[UUID]:
+    return sorted({approvers[row.grant_public_id] for row in looks if row.grant_public_id in approvers})
 
 
 def _kind(basis: str, seen: bool) -> NoticeKind:
@@ -131,9 +132,12 @@ def _kind(basis: str, seen: bool) -> NoticeKind:
     return NoticeKind.OFFICE if basis == Basis.OFFICE_POWER else NoticeKind.USED
 
 
-async def _approvers(view: View, rows: Sequence[Any]) -> dict[UUID, UUID]:
-    """Who agreed, by the row id of the grant; a look by office power rests on nobody's agreement."""
-    keys = {(row.bucket, row.grant_id) for row in rows if row.grant_id is not None}
-    query = sa.select(grants.c.id, grants.c.approver).where(grants.c.basis != Basis.OFFICE_POWER)
-    found = await rows_of(view, query, sa.tuple_(grants.c.bucket, grants.c.id), keys)
-    return {row.id: row.approver for row in found}
+async def _approvers(view: View, rows: Sequence[Any]) -> dict[str, UUID]:
+    """Who agreed, by the public id of the grant; a look by office power rests on nobody's agreement."""
+    named = {row.grant_public_id for row in rows if row.grant_public_id is not None}
+    query = (
+        sa.select(grants.c.public_id, grants.c.approver)
+        .join(public_ids, sa.and_(public_ids.c.bucket == grants.c.bucket, public_ids.c.row_id == grants.c.id))
+        .where(public_ids.c.kind == "grant", grants.c.basis != Basis.OFFICE_POWER)
+    )
+    return {row.public_id: row.approver for row in await rows_of(view, query, public_ids.c.token, named)}

@@ -10,8 +10,8 @@ from hub.access.model import Access
 from hub.consent.model import Grant, consent_requests, grants
 from hub.consent.withdraw import from_row
 from hub.errors import Forbidden
-from hub.ids import bucket_of
 from hub.registry.model import may
+from hub.store.model import public_ids
 from hub.store.tx import View
 
 
@@ -31,11 +31,11 @@ async def chain_of(view: View, *, access: Access) -> Chain:
     if not may(view.actor.roles, "accesses.search"):
         raise Forbidden("audit.not_auditor", "只有审计人员可以查看。", "Only auditors may see this.")
     row: Any = None
-    if access.look.grant_id is not None:
+    if access.look.grant_public_id is not None:
         row = await view.first(
-            sa.select(grants).where(
-                grants.c.bucket == bucket_of(access.look.subject_id), grants.c.id == access.look.grant_id
-            )
+            sa.select(grants)
+            .join(public_ids, sa.and_(public_ids.c.bucket == grants.c.bucket, public_ids.c.row_id == grants.c.id))
+            .where(public_ids.c.token == access.look.grant_public_id, public_ids.c.kind == "grant")
         )
     if row is None:
         return Chain(None, None, None, None, within=not access.look.fields)

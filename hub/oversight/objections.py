@@ -182,7 +182,7 @@ async def _about(tx: Tx, found: Certificate) -> UUID:
         row = accesses.c
         for one in people:
             seen = await tx.first(
-                sa.select(row.id)
+                sa.select(row.subject_seq)
                 .where(
                     row.bucket == bucket_of(one),
                     row.subject_id == one,

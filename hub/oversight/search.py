@@ -1,24 +1,25 @@
 """Auditors search Accesses; each search is itself recorded, and shown to other auditors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from hub.access.history import from_row
+from hub.access.find import named
+from hub.access.history import from_row, places_of
 from hub.access.model import Access, accesses
 from hub.clock import seconds
 from hub.errors import Forbidden
 from hub.ids import uuid7
 from hub.ledger.append import commit_event
-from hub.ledger.model import leaves
 from hub.oversight.model import audit_searches
 from hub.registry.model import may
 from hub.store.tx import Tx, View
 
 MAX_ROWS = 200
+FACETS = ("department", "outcome", "item_code", "basis")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +78,34 @@ async def search(tx: Tx, *, query: Query, limit: int = 50, offset: int = 0) -> F
             "Only auditors may search the access records.",
         )
     where = _conditions(query)
-    total = int(await tx.value(sa.select(sa.func.count()).select_from(accesses).where(*where)) or 0)
+    if query.public_id:
+        where.append(await named(tx, query.public_id))
     rows = await tx.all(
-        sa.select(accesses, leaves.c.idx)
-        .outerjoin(leaves, leaves.c.leaf_hash == accesses.c.leaf_hash)
+        sa.select(accesses)
         .where(*where)
-        .order_by(accesses.c.at.desc(), accesses.c.id.desc())
+        .order_by(accesses.c.at.desc(), accesses.c.subject_seq.desc(), accesses.c.subject_id.desc())
         .limit(min(limit, MAX_ROWS))
         .offset(offset)
     )
-    facets = {}
-    for name in ("department", "outcome", "item_code", "basis"):
-        column = accesses.c[name]
-        counted = await tx.all(
-            sa.select(column.label("value"), sa.func.count().label("number")).where(*where).group_by(column)
-        )
-        facets[name] = {str(row.value): int(row.number) for row in counted}
+    total, facets = await _counted(tx, where)
     await _record(tx, query, total)
-    return Found(tuple(from_row(row) for row in rows), total, facets)
+    places = await places_of(tx, rows)
+    return Found(tuple(from_row(row, places) for row in rows), total, facets)
+
+
+async def _counted(
+    view: View, where: Sequence[sa.ColumnElement[bool]]
+) -> tuple[int, Mapping[str, Mapping[str, int]]]:
+    """How many looks there are, and how many by each word: all out of one pass over them."""
+    facets: dict[str, dict[str, int]] = {name: {} for name in FACETS}
+    columns = [accesses.c[name] for name in FACETS]
+    number = sa.func.count().label("number")
+    counted = await view.all(sa.select(*columns, number).where(*where).group_by(*columns))
+    for row in counted:
+        for name in FACETS:
+            value = str(getattr(row, name))
+            facets[name][value] = facets[name].get(value, 0) + int(row.number)
+    return sum(int(row.number) for row in counted), facets
 
 
 async def recent_searches(view: View, *, limit: int = 20) -> list[Search]:
@@ -111,7 +122,6 @@ def _conditions(query: Query) -> list[sa.ColumnElement[bool]]:
         (table.case_id, query.case_id),
         (table.outcome, query.outcome),
         (table.basis, query.basis),
-        (table.public_id, query.public_id),
     )
     found: list[sa.ColumnElement[bool]] = [column == value for column, value in pairs if value]
     if query.since is not None:

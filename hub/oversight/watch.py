@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from hub.access.model import Outcome, accesses
 from hub.consent.guard import Guard, Limit, Place, alarm_once, ends, load_guard, span_of
 from hub.consent.model import guard_persons, guard_watch
+from hub.store.small import as_uuid
 from hub.store.tx import Tx
 
 EVERY = timedelta(seconds=60)
@@ -79,7 +80,7 @@ async def _people(tx: Tx, limit: Limit, start: datetime, end: datetime) -> None:
     else:
         maker = postgresql.insert if tx.dialect == "postgresql" else sqlite.insert
         found = (
-            sa.select(sa.literal(limit.code), seen.department, sa.literal(span), seen.subject_id)
+            sa.select(sa.literal(limit.code), seen.department, sa.literal(span), as_uuid(seen.subject_id, tx.dialect))
             .distinct()
             .where(within)
         )

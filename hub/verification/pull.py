@@ -161,7 +161,6 @@ def _look(grant: Grant, type_code: str, by: Actor) -> Look:
         outcome=Outcome.UNDECIDED,
         reason="pull.asked",
         type_code=type_code,
-        grant_id=grant.id,
         grant_public_id=grant.public_id,
     )
 

@@ -375,7 +375,6 @@ def _look(
         certificate=certificate,
         fields=fields,
         predicates=predicates,
-        grant_id=grant.id,
         grant_public_id=grant.public_id,
         # Only a use holds the grant's row lock. What a refusal has read may be old by the time it is recorded.
         grant_seq=grant.seq if taken is not None and taken.result is CheckResult.PASSED else None,

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from benchmarks.stage import Stage
 from hub.access.history import newest_missing, of_subject
+from hub.access.shelf import AccessShelf
 from hub.actor import SYSTEM
 from hub.cases.open import by_public_id as case_by_id
 from hub.certificates.face import read_face
@@ -74,7 +75,7 @@ async def _proofs_hold(made: Stage, told: dict[str, Any], *, whole: bool) -> Non
             found = await view.value(place)
             assert (claims["leaf_hash"], found is not None) == (receipt["leaf_hash"], True)
         if whole:
-            report = await check(view, made.hub.blobs, key=key, pinned=before)
+            report = await check(view, made.hub.blobs, key=key, pinned=before, shelf=AccessShelf())
             assert (report.failures, report.bodies_read > 5) == ([], True)
 
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from web.pages.family import Family, count
 from web.pages.test_citizen import looked
 
-from hub.access.model import accesses
+from hub.access.model import profiles
 from hub.actor import SYSTEM
 from hub.ledger.model import leaves
 from hub.oversight.model import audit_searches
@@ -53,8 +53,8 @@ async def test_facets_narrow_the_search(family: Family) -> None:
 async def test_what_went_beyond_the_grant_is_seen(family: Family) -> None:
     await looked(family)
     async with family.hub.tx(SYSTEM) as tx:
-        await tx.run(accesses.update().values(fields=[["number"], ["secret_extra"]]))
-        assert await tx.value(sa.select(sa.func.count()).select_from(accesses)) == 1
+        await tx.run(profiles.update().values(fields=[["number"], ["secret_extra"]]))
+        assert await tx.value(sa.select(sa.func.count()).select_from(profiles)) == 1
     browser = await family.as_officer("auditor")
     page = await browser.get("/auditor")
     trace = next(link for link in page.links() if link.startswith("/auditor/accesses/"))

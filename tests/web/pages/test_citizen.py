@@ -147,15 +147,15 @@ async def test_a_refused_look_is_shown_too(family: Family) -> None:
 async def test_a_missing_record_is_told_in_words(family: Family) -> None:
     import sqlalchemy as sa
 
-    from hub.access.model import accesses
+    from hub.access.model import rows as access_rows
     from hub.actor import SYSTEM
 
     await looked(family)
     await looked(family)
     browser = await family.as_parent()
     async with family.hub.tx(SYSTEM) as tx:
-        first = await tx.value(sa.select(accesses.c.id).order_by(accesses.c.subject_seq).limit(1))
-        await tx.run(accesses.delete().where(accesses.c.id == first))
+        first = sa.select(sa.func.min(access_rows.c.subject_seq)).scalar_subquery()
+        await tx.run(access_rows.delete().where(access_rows.c.subject_seq == first))
     page = await browser.get("/accesses")
     assert "记录不连续" in page.one("//*[@role='alert']").text_content()
 
