@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
-import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from benchmarks import stage
 from benchmarks.stage import Stage
-from hub.access.model import accesses
+from hub.access.model import rows as access_rows
 
 ROWS = 100_000
 TABLES = (
@@ -73,17 +72,16 @@ async def _prepare(url: str) -> None:
         await connection.close()
 
 
+_TOKEN = "substr(sha256(random()::text::bytea), 1, 17)"
+
+
 def _insert_access() -> str:
     """One Access row, as wide as the hub's."""
     given = {
-        "bucket": ":b", "id": "gen_random_uuid()", "subject_id": "gen_random_uuid()", "subject_seq": "1",
-        "at": "now()", "fields": "'[[\"number\"], [\"use\"], [\"ownership\"], [\"town\"], [\"clear_title\"]]'",
-        "predicates": "'[]'", "officer_id": "NULL", "grant_id": "gen_random_uuid()",
+        "bucket": ":b", "subject_id": "gen_random_uuid()", "subject_seq": "1", "at": "now()", "visible_at": "NULL",
+        "profile": "1", "grant_seq": "1", "officer_id": "NULL", "public_id": "NULL", "previous_commit": "NULL",
+        "case_id": _TOKEN, "certificate": _TOKEN, "grant_public_id": _TOKEN,
     }  # fmt: skip
-    values = []
-    for column in accesses.columns:
-        hashed = "sha256(random()::text::bytea)" if isinstance(column.type, sa.LargeBinary) else None
-        width = getattr(column.type, "length", None) or 22
-        values.append(given.get(column.name) or hashed or f"'{'x' * min(width, 22)}'")
-    names = ", ".join(f'"{column.name}"' for column in accesses.columns)
+    values = [given.get(column.name, "sha256(random()::text::bytea)") for column in access_rows.columns]
+    names = ", ".join(f'"{column.name}"' for column in access_rows.columns)
     return f"INSERT INTO bench_accesses ({names}) VALUES ({', '.join(values)})"

@@ -31,6 +31,7 @@ import sqlalchemy as sa
 from benchmarks import stage
 from benchmarks.stage import AUDIENCE, JSON, Stage, credit
 from benchmarks.trials.callers import Acknowledged, doubled, lost
+from hub.access.shelf import AccessShelf
 from hub.certificates.model import certificates
 from hub.clock import now
 from hub.consent.model import Grant

@@ -70,7 +70,7 @@ async def ids_of(tx: Tx, said: Sequence[Mapping[str, Any]]) -> list[int]:
         wanted = {one: {"hash": one, **said[place]} for one, place in missing}
         own = tx.memory.of(_Own).setdefault(tx, set())
         made = {row.hash: row.id for row in await tx.each(NEW, list(wanted.values()))}
-        own |= made.keys()
+        own.update(made)
         found |= made
         # Another transaction's, and durable: the insert waited for it.
         for row in await tx.each(FIND, [{"named": one} for one in wanted if one not in made]):

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ import sqlalchemy as sa
 from parts import FixedClock
 from world import World
 
+from hub.access.model import accesses
 from hub.access.record import LOCK, MOVE
 from hub.certificates.opened import NAMED, NEWEST, STANDING
 from hub.consent.use import GRANT, TAKE
 from hub.ids import bucket_of
 from hub.schema import metadata
 from hub.store.base import BUCKETS, PARTITIONS
+from hub.store.rows import among
 from hub.store.seal import WRAPPED
 from hub.store.statement import Statement
 from hub.store.tx import Tx
@@ -43,14 +46,19 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(inner)
 
 
+def _plan(rows: Any) -> dict[str, Any]:
+    told = rows[0][0] if isinstance(rows[0][0], list) else json.loads(rows[0][0])
+    plan: dict[str, Any] = told[0]["Plan"]
+    return plan
+
+
 async def _touched(tx: Tx, statement: Statement, values: dict[str, Any]) -> dict[str, set[str]]:
     """By big table: the partitions that an execution really looked into."""
     form = statement.form(tx.conn.dialect)
     own = (await tx.conn.get_raw_connection()).driver_connection
     rows = await own.fetch("EXPLAIN (ANALYZE, FORMAT JSON) " + form.text, *form.values(values))
     found: dict[str, set[str]] = {}
-    told = rows[0][0] if isinstance(rows[0][0], list) else json.loads(rows[0][0])
-    for node in _nodes(told[0]["Plan"]):
+    for node in _nodes(_plan(rows)):
         name, scanned = node.get("Relation Name", ""), "Scan" in node["Node Type"]
         if scanned and node.get("Actual Loops") and (match := re.fullmatch(r"(\w+)_p\d+", name)):
             found.setdefault(match[1], set()).add(name)
@@ -87,4 +95,37 @@ async def test_a_hot_statement_looks_into_one_partition(
             touched = await _touched(tx, statement, values)
             assert table in touched, values
             assert all(len(partitions) == 1 for partitions in touched.values()), touched
+    await world.close()
+
+
+async def test_looks_are_read_through_their_two_indexes(postgresql_database: str, clock: FixedClock) -> None:
+    """By person, in one partition, newest first and without a sort; by time for everybody else. There is no third."""
+    world = World(postgresql_database, clock)
+    subject = await world.subject(world.person("王小莞"))
+    look = accesses.c
+    day = (look.at >= clock() - timedelta(days=1), look.at < clock())
+    wanted = (look.bucket == bucket_of(subject), look.subject_id == subject)
+    asked = {
+        "a wallet": sa.select(accesses).where(*wanted).order_by(look.subject_seq.desc()).limit(50),
+        "one look": sa.select(accesses).where(look.at == clock(), look.public_id == "A" * 43),
+        "notices": sa.select(accesses).where(*among("postgresql", look.at, {clock(), clock() - timedelta(hours=1)})),
+        "a department's board": sa.select(look.case_id).where(*day, look.department == "dg-edu").distinct(),
+        "the guard": sa.select(look.department, look.subject_id).where(*day, look.outcome != "refused").distinct(),
+        "an auditor": sa.select(accesses).where(*day).order_by(look.at.desc()).limit(50),
+    }
+    async with world.tx() as tx:
+        await tx.conn.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        for name, query in asked.items():
+            form = Statement(lambda _, query=query: query).form(tx.conn.dialect)
+            own = (await tx.conn.get_raw_connection()).driver_connection
+            rows = await own.fetch("EXPLAIN (FORMAT JSON) " + form.text, *form.values({}))
+            nodes = list(_nodes(_plan(rows)))
+            read = [node for node in nodes if re.fullmatch(r"accesses_p\d", node.get("Relation Name", ""))]
+            names = [node.get("Index Name", "") for node in nodes]
+            used = {re.sub(r"_p\d", "", one) for one in names if one.startswith("accesses_p")}
+            assert used == ({"accesses_pkey"} if name == "a wallet" else {"accesses_at_idx"}), (name, used)
+            assert all(node["Node Type"] != "Seq Scan" for node in read), name
+            if name == "a wallet":
+                assert len(read) == 1
+                assert all(node["Node Type"] != "Sort" for node in nodes)
     await world.close()
