@@ -40,7 +40,7 @@ class AccessShelf:
         return None if row is None or row.previous_commit is not None else row.subject_id
 
     async def open(self, view: View, commit: bytes, key: bytes) -> Body:
-        """The body that the row gives, after the row before it. Raises NotFound `access.no_forerunner`."""
+        """The body that the row gives, after the row before it. Raises NotFound `ledger.no_body`."""
         row = self._ready[commit]
         body = rebuilt(key, row, await self._before(view, row))
         self._last[row.subject_id] = (row.subject_seq, commit)
@@ -76,5 +76,5 @@ class AccessShelf:
             )
         )
         if found is None:
-            raise NotFound("access.no_forerunner", "缺少前一条记录。", "The look before this one is not there.")
+            raise NotFound("ledger.no_body", "缺少前一条记录。", "The look before this one is not there.")
         return bytes(found)

@@ -57,7 +57,10 @@ def unseal_body_with(key: bytes, *, leaf_hash: bytes, sealed: bytes) -> Body:
 
 
 async def erase_bodies(tx: Tx, *, subject_id: UUID) -> int:
-    """Destroy the sealed bodies of one person; their leaves stay and keep proving. Returns how many."""
+    """Destroy the sealed bodies of one person; their leaves stay and keep proving. Returns how many.
+
+    Bodies of looks are not among them: they go with the person's key.
+    """
     return await tx.run(
         bodies.update()
         .where(
