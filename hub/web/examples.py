@@ -52,7 +52,7 @@ _VERDICT = {
     "sd_jwt": "eyJ…~WyJ…~",
     "claims": {"degree_level": "bachelor"},
     "predicates": [],
-    "access": "p21NO4PoYQ8rF2m1a0bXUA",
+    "access": "p21NO4PoYQ8rF2m1a0bXUEr0Zf3sQvJ7cGm2TqKxWds",
     "receipt": "eyJ…",
 }
 
