@@ -205,6 +205,17 @@ def unreachable(reason: str) -> Unavailable:
     )
 
 
+def too_old() -> Unavailable:
+    """The hub does not know a door that this agent needs; everything waits until it does."""
+    return Unavailable(
+        "hub.too_old",
+        "枢纽的版本比代理旧，还不能成批换发和撤销；要发的都留着。",
+        "The hub is older than this agent and cannot end certificates in steps yet; what was to be sent is kept.",
+        next_zh="请先升级枢纽，再运行同步。",
+        next_en="Upgrade the hub first, then sync again.",
+    )
+
+
 def odd_answer() -> Unavailable:
     """The hub answered, but not as the contract says."""
     return Unavailable(

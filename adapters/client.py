@@ -30,11 +30,12 @@ from adapters.answers import (
     problem,
     registered,
     successors,
+    too_old,
     unreachable,
 )
 from adapters.model import Coverage
 from hub.clock import Clock, now, seconds
-from hub.errors import HubError, Unauthenticated
+from hub.errors import HubError, Malformed, Unauthenticated
 from hub.formats import authorization, dpop, jws
 from keys.signer import Signer
 
@@ -155,7 +156,10 @@ class HubClient:
         The same call again is answered alike. Raises Unprocessable `changes.refused` (`answers.refusals` reads it).
         """
         said = {"status_lists": list(lists), "changes": [one.body() for one in endings]}
-        answer = self._send("POST", "/v1/certificates/changes", orjson.dumps(said), "application/json", "issue")
+        try:
+            answer = self._send("POST", "/v1/certificates/changes", orjson.dumps(said), "application/json", "issue")
+        except Malformed as fault:
+            raise too_old() if fault.code == "http.method" else fault from fault
         return successors(jws.loads(answer.content, max_bytes=MAX_ANSWER), endings)
 
     def certificate(self, certificate_id: str) -> Mapping[str, Any]:

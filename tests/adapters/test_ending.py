@@ -7,8 +7,9 @@ import sqlalchemy as sa
 
 from adapters import ending, quarantine
 from adapters.agent import Agent
+from adapters.deliver import deliver
 from hub.certificates.model import status_list_tokens
-from hub.errors import Conflict, Unavailable, Unprocessable
+from hub.errors import Conflict, Malformed, Unavailable, Unprocessable
 
 
 @pytest.fixture
@@ -191,6 +192,16 @@ def test_trouble_with_a_step_leaves_it_to_the_next_sync(agent, running_hub, fill
     for said in ([], [{"change": 3, "kind": "conflict", "code": "x"}], [{"change": 1, "kind": "odd", "code": "x"}], 7):
         fails(Unprocessable("changes.refused", "", "", refused=said))  # no answer of the contract
     assert [tokens for tokens, _ in calls.sent] == [kept[0]] * 5
+    calls.before, send = (lambda number: None), agent.desk.client._send
+
+    def without_the_door(*_: object) -> None:
+        raise Malformed("http.method", "", "")  # as a hub of before answers
+
+    agent.desk.client._send = without_the_door
+    with pytest.raises(Unavailable, match="too_old"):
+        deliver(agent.desk)
+    agent.desk.client._send = send
+    assert agent.state.step() == kept
     # Half a step, as after a hand in the state file; and lists that an older agent signed for single promises.
     agent.state.execute("delete from step_part where place = 1")
     agent.state.execute("update outbox set list_token = 'as an older agent left it'")

@@ -137,13 +137,13 @@ async def test_one_list_ends_many_each_with_its_own_leaf_and_reason(world: World
     assert (await state(world))[-1] == (before[-1][0], before[-1][1] + 1), "one version of the list for all seven"
 
 
-@pytest.mark.parametrize(("more", "fewer"), [(1, 0), (0, 1), (1, 1)])
-async def test_a_list_that_says_more_or_less_than_came_with_it_is_refused(world: World, more: int, fewer: int) -> None:
+async def test_a_list_that_says_more_or_less_than_came_with_it_is_refused(world: World) -> None:
     ids = await made(world, 6)
-    shown = ids[fewer : 4 + more]
-    fault = await refused(world, await signed(world, dict.fromkeys(shown, INVALID)), revoked(ids[:4]))
-    assert (fault.code, fault.facts["more"], fault.facts["fewer"]) == ("status.unannounced_change", more, fewer)
-    assert "changes" in fault.next_en
+    for more, fewer in ((1, 0), (0, 1), (1, 1)):
+        shown = await signed(world, dict.fromkeys(ids[fewer : 4 + more], INVALID))
+        fault = await refused(world, shown, revoked(ids[:4]))
+        assert (fault.code, fault.facts["more"], fault.facts["fewer"]) == ("status.unannounced_change", more, fewer)
+        assert "changes" in fault.next_en
 
 
 async def test_a_wrong_value_counts_as_more_and_a_bare_list_changes_nothing(world: World) -> None:
