@@ -4,11 +4,13 @@ import json
 from dataclasses import replace
 
 import httpx
+import pytest
 import sqlalchemy as sa
 from registry.makers import credit, key_proof, rotation_proof
 
 from hub.certificates.model import certificates
 from hub.clock import seconds
+from hub.consent.withdraw import by_public_id
 from hub.formats import jws, statuslist
 from hub.oversight.reliance import notices_of
 from hub.registry import departments, keys
@@ -187,6 +189,32 @@ async def test_whoever_relied_on_one_of_many_is_told(world, degree):
     async with world.view() as view:
         told = await notices_of(view, department="dg-edu")
     assert [(one.certificate, one.event) for one in told] == [(mine.certificate, "revoked")]
+
+
+@pytest.mark.parametrize("door", ["batch", "changes"])
+async def test_what_rests_on_a_superseded_certificate_ends_with_it_by_either_door(world, door):
+    mother, child = world.person("李䶮"), world.person("王𬭎", "20200301")
+    people = [(child, "child"), (mother, "mother")]
+    birth = (await world.certificate("birth", *people, born_on="2020-03-01")).certificate
+    await world.certificate("school_record", (child, "child"))
+    case = await world.case(mother, child)
+    asked = await world.ask("dg-edu", case, [world.detail(case, ["school_record"], basis="guardian")], of=mother)
+    (given,) = await world.agree(mother, asked.public_id)
+    health = await world.department("dg-health")
+    place = (await world.call(health, "GET", f"/v1/certificates/{birth}")).json()["status"]
+    token = health.sign_list(place["uri"], {place["idx"]: statuslist.INVALID}, seconds(world.clock()))
+    new = await world.body_of_certificate("birth", *people, born_on="2020-03-01")
+    if door == "batch":
+        line = new | {"supersedes": {"certificate_id": birth, "status_list": token}}
+        sent = {"content": json.dumps(line).encode() + b"\n", "media_type": "application/x-ndjson"}
+    else:
+        change = {"certificate_id": birth, "event": "supersede", "sd_jwt": new["sd_jwt"], "source": new["source"]}
+        sent = {"body": {"status_lists": [token], "changes": [change]}}
+    answer = await world.call(health, "POST", f"/v1/certificates/{door}", **sent)
+    assert answer.status_code == 200, answer.text
+    assert "problem" not in answer.text
+    async with world.view() as view:
+        assert (await by_public_id(view, given.public_id)).state == "withdrawn"
 
 
 async def test_another_departments_certificate_is_not_found(world, degree, edu):
