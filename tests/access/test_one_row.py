@@ -14,7 +14,7 @@ from parts import FixedClock
 from world import World
 
 from hub.access import history
-from hub.access.body import of_case
+from hub.access.body import FIRST, body_of, of_case
 from hub.access.find import named
 from hub.access.model import (
     Look,
@@ -26,10 +26,11 @@ from hub.access.model import (
     public_id_of,
     rows,
 )
-from hub.access.profiles import NEW, _Known
-from hub.access.record import record
+from hub.access.profiles import NEW, _Known, ids_of, words_of
+from hub.access.record import _row, record
 from hub.access.shelf import AccessShelf
-from hub.ids import bucket_of
+from hub.ids import bucket_of, public_token
+from hub.ledger.append import commit_event
 from hub.ledger.check import Report, check
 from hub.ledger.create import create
 from hub.ledger.head import log_key
@@ -61,10 +62,13 @@ class Book:
             self.world.clock.advance(seconds=7)
             async with self.world.tx() as tx:
                 await record(tx, [look(self.people[who], reason, number)])
+        await self.sequenced()
+        return self
+
+    async def sequenced(self) -> None:
         sequencer = Sequencer(self.world.db, self.blobs, origin=ORIGIN, signer=self.signer)
         await sequencer.take_office()
         await sequencer.step()
-        return self
 
     async def check(self, **more: Any) -> Report:
         async with self.world.view() as view:
@@ -176,6 +180,53 @@ async def test_every_change_of_a_row_is_found_twice(book: Book) -> None:
             await tx.insert(rows, kept)
     assert (await book.check()).ok
     assert await book.gaps() == []
+
+
+async def test_a_look_of_before_is_compared_with_its_body(database: str, clock: FixedClock, tmp_path: Path) -> None:
+    """As 0022 left it: its body rests in `ledger_bodies`. The next look is in the new form, and names it."""
+    world = World(database, clock)
+    book = Book(world, tmp_path / "blobs")
+    who = await world.subject(world.person("王小莞"))
+    book.people = [who, who]
+    old, public_id = look(who, number=0), public_token()
+    async with world.tx() as tx:
+        await create(tx, blobs=book.blobs, origin=ORIGIN, signer=book.signer)
+        body = body_of(old, seq=1, previous=FIRST, at=tx.now) | {"access": public_id}
+        ref = await commit_event(tx, kind="access", subject_id=who, body=body)
+        (profile,) = await ids_of(tx, [words_of(old)])
+        row = _row(tx, old, 1, profile, ref.commit)
+        await tx.insert(rows, row | {"grant_seq": None, "public_id": public_id, "previous_commit": FIRST})
+        await tx.insert(access_chains, {"bucket": bucket_of(who), "subject_id": who, "seq": 1, "commit": ref.commit})
+    clock.advance(seconds=7)
+    async with world.tx() as tx:
+        await record(tx, [look(who)])
+    await book.sequenced()
+    report = await book.check()
+    assert (report.ok, report.bodies_read, await book.gaps()) == (True, 2, []), report.failures
+    async with world.view() as view:
+        assert await view.value(sa.select(accesses.c.subject_seq).where(await named(view, public_id))) == 1
+    first = rows.c.subject_seq == 1
+    for change in (
+        rows.update().where(first).values(certificate="AAAAAAAAAAAAAAAAAAAAAA"),
+        profiles.update().values(reason="certificate.none_registered"),
+        rows.update().where(first).values(public_id=public_token()),
+        rows.update().where(first).values(previous_commit=b"x" * 32),
+        rows.delete().where(first),
+    ):
+        async with world.view() as view:
+            kept = [dict(one._mapping) for one in await view.all(sa.select(rows).where(first))]
+            words = [dict(one._mapping) for one in await view.all(sa.select(profiles))]
+        async with world.tx() as tx:
+            assert await tx.run(change)
+        report = await book.check()
+        assert ("access.differs", 0) in {(failure.code, failure.index) for failure in report.failures}, change
+        async with world.tx() as tx:
+            await tx.run(rows.delete().where(first))
+            await tx.run(profiles.delete())
+            await tx.insert(profiles, words)
+            await tx.insert(rows, kept)
+    assert (await book.check()).ok
+    await world.close()
 
 
 async def test_the_newest_look_taken_away_is_missed_too(book: Book) -> None:
