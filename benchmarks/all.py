@@ -19,7 +19,7 @@ SUITES = {
     "bulk": ["--rounds", "3"],
     "ledger": ["--rounds", "3", "--leaves", "3000", "--seconds", "4"],
     "million": ["--rounds", "3", "--seconds", "2"],
-    "atrest": ["--certificates", "3000", "--looks", "1000"],
+    "atrest": ["--certificates", "20000", "--looks", "2000"],
     "planner": ["--rounds", "10"],
     "steps": ["--seconds", "2"],
 }

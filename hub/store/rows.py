@@ -30,10 +30,25 @@ async def rows_of(
     view: View, query: sa.Select[Any], key: sa.ColumnElement[Any], keys: Collection[Any]
 ) -> list[sa.Row[Any]]:
     """The rows of `query` whose `key` (a column, or a tuple of columns) is one of `keys`; in no order."""
+    if view.dialect == "postgresql":
+        return list(await view.all(_one_by_one(query, key, keys))) if keys else []
     found: list[sa.Row[Any]] = []
     for condition in among(view.dialect, key, keys):
         found.extend(await view.all(query.where(condition)))
     return found
+
+
+def _one_by_one(query: sa.Select[Any], key: sa.ColumnElement[Any], keys: Collection[Any]) -> sa.Select[Any]:
+    """Each key looked up by itself in one statement. Asked for all keys at once, PostgreSQL reads everything that fits
+    the other conditions, when it has not yet learned how much that is, and goes through the keys for each row of it.
+    OFFSET keeps it from joining the two."""
+    columns = list(key.clauses) if isinstance(key, sa.Tuple) else [key]
+    lists = zip(*set(keys), strict=True) if isinstance(key, sa.Tuple) else [set(keys)]
+    values = [_array(column, list(some)) for column, some in zip(columns, lists, strict=True)]
+    wanted = sa.select(*(sa.func.unnest(some).label(f"k{n}") for n, some in enumerate(values))).subquery("wanted")
+    mine = [column == same for column, same in zip(columns, wanted.c, strict=True)]
+    found = query.where(*mine).offset(0).lateral("found")
+    return sa.select(*found.c).select_from(wanted.join(found, sa.true()))
 
 
 def among(
