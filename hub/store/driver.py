@@ -15,14 +15,9 @@ FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientE
 """What a driver raises that was not called through SQLAlchemy."""
 
 FEW = 4
-_BEGIN_BY_KEY = (
-    "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; "
-    "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
-)
+_BEGIN_BY_KEY = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan"
 """Left alone, PostgreSQL plans a prepared statement over partitions anew at each execution, which takes a millisecond:
-a plan for one known bucket always looks cheaper than the one for any bucket, which finds its partition as it runs.
-And a plan that was made while a table was small reads all of it, until its statistics are taken again: every key is
-looked up in its index, from the beginning."""
+a plan for one known bucket always looks cheaper than the one for any bucket, which finds its partition as it runs."""
 
 _OUT_OF_SERVICE = frozenset({"08", "53", "57", "58"})
 _READ_ONLY = "25006"
