@@ -174,10 +174,10 @@ async def _by_code(visit: Visit, code: str, item: ServiceItem, case: Case | None
         if agreed is None:
             return None
         number = agreed.case.public_id
-        first = sources.isdisjoint(agreed.types)
-        if first:
+        at_once = sources.isdisjoint(agreed.types)
+        if at_once:
             await _look(visit, tx, number, {})
-    if not first:
+    if not at_once:
         pulled = await pull_for_case(hub, visit.actor, number)
         async with hub.tx(visit.actor) as tx:
             await _look(visit, tx, number, pulled)
