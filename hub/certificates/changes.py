@@ -17,7 +17,7 @@ from hub.certificates.register import Handed, Registered, register_all, replays,
 from hub.certificates.steps import Move
 from hub.errors import Conflict, HubError, Unavailable, Unprocessable
 from hub.registry import departments
-from hub.store.tx import Tx
+from hub.store.tx import Tx, lost_a_race
 
 
 class Change(NamedTuple):
@@ -171,7 +171,7 @@ async def _register(tx: Tx, changes: Sequence[Change], plans: Sequence[_Plan]) -
         if isinstance(answer, HubError):
             refused[place] = answer
         elif answer.replayed:  # somebody else was faster with this row: the whole is looked at again
-            raise _try_again()
+            raise lost_a_race()
         else:
             made[place] = answer
     if refused:
@@ -234,14 +234,4 @@ def _refused(refused: Mapping[int, HubError]) -> HubError:
         next_zh="请去掉 refused 所列各项，重新签状态列表（只含其余各项）后再提交。",
         next_en="Leave out what `refused` names, sign the lists anew with the others alone, and send those again.",
         refused=told,
-    )
-
-
-def _try_again() -> Unavailable:
-    return Unavailable(
-        "store.try_again",
-        "与另一个请求同时处理同一批数据，本次未生效。",
-        "Another request worked on the same rows at the same moment; nothing of this one was kept.",
-        next_zh="请稍等片刻重试。",
-        next_en="Retry in a moment.",
     )

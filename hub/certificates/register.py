@@ -34,7 +34,7 @@ from hub.registry.types import CertificateType
 from hub.store.model import public_ids
 from hub.store.rows import Taken, add_rows, rows_of
 from hub.store.seal import seal
-from hub.store.tx import Tx, View
+from hub.store.tx import Tx, View, lost_a_race
 
 __all__ = [
     "Application",
@@ -144,13 +144,7 @@ async def register_all(
         raise
     except HubError as refusal:
         return [refusal] * len(handed)
-    raise Unavailable(
-        "store.try_again",
-        "与另一个请求同时处理同一批数据，本次未生效。",
-        "Another request worked on the same rows at the same moment; nothing of this one was kept.",
-        next_zh="请稍等片刻重试。",
-        next_en="Retry in a moment.",
-    )
+    raise lost_a_race()
 
 
 async def _register(

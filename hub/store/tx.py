@@ -155,17 +155,18 @@ async def _begin(
         if error.connection_invalidated or (isinstance(said, FAULTS) and out_of_service(said)):
             raise _unavailable() from error
         if getattr(error.orig, "sqlstate", None) in _LOST_A_RACE:
-            raise _lost_a_race() from error
+            raise lost_a_race() from error
         raise
     except FAULTS as error:
         if getattr(error, "sqlstate", None) in _LOST_A_RACE:
-            raise _lost_a_race() from error
+            raise lost_a_race() from error
         if out_of_service(error):
             raise _unavailable() from error
         raise
 
 
-def _lost_a_race() -> Unavailable:
+def lost_a_race() -> Unavailable:
+    """The refusal when another transaction was faster with the same rows: nothing of this one is kept."""
     return Unavailable(
         "store.try_again",
         "与另一个请求同时处理同一批数据，本次未生效。",
