@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql
 from hub.store.driver import Taken
 from hub.store.tx import Tx, View
 
-__all__ = ["Taken", "add_rows", "among", "rows_of"]
+__all__ = ["Taken", "add_rows", "among", "one_by_one", "rows_of"]
 
 KEYS_A_STATEMENT = 512
 
@@ -31,14 +31,14 @@ async def rows_of(
 ) -> list[sa.Row[Any]]:
     """The rows of `query` whose `key` (a column, or a tuple of columns) is one of `keys`; in no order."""
     if view.dialect == "postgresql":
-        return list(await view.all(_one_by_one(query, key, keys))) if keys else []
+        return list(await view.all(one_by_one(query, key, keys))) if keys else []
     found: list[sa.Row[Any]] = []
     for condition in among(view.dialect, key, keys):
         found.extend(await view.all(query.where(condition)))
     return found
 
 
-def _one_by_one(query: sa.Select[Any], key: sa.ColumnElement[Any], keys: Collection[Any]) -> sa.Select[Any]:
+def one_by_one(query: sa.Select[Any], key: sa.ColumnElement[Any], keys: Collection[Any]) -> sa.Select[Any]:
     """Each key looked up by itself in one statement. Asked for all keys at once, PostgreSQL reads everything that fits
     the other conditions, when it has not yet learned how much that is, and goes through the keys for each row of it.
     OFFSET keeps it from joining the two."""
@@ -56,19 +56,16 @@ def among(
 ) -> Iterator[sa.ColumnElement[bool]]:
     """The condition that `key` is one of `keys`; several where the database takes only so many values at once.
 
-    On PostgreSQL all values go as one array a column: one text for lists of every length, prepared once, and no list
-    of a thousand conditions to be planned.
+    On PostgreSQL, where `key` is one column, all values go as one array: one text for lists of every length, prepared
+    once, and no list of a thousand conditions to be planned.
     """
     if not keys:
         return
-    if dialect != "postgresql":
+    if dialect == "postgresql":
+        yield key == sa.any_(_array(key, list(keys)))
+    else:
         for some in in_steps(keys):
             yield key.in_(some)
-    elif isinstance(key, sa.Tuple):
-        columns = zip(key.clauses, zip(*keys, strict=True), strict=True)
-        yield key.in_(sa.select(*(sa.func.unnest(_array(column, list(some))) for column, some in columns)))
-    else:
-        yield key == sa.any_(_array(key, list(keys)))
 
 
 def _array(column: Any, values: list[Any]) -> sa.BindParameter[Any]:

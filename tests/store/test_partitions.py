@@ -18,7 +18,7 @@ from hub.consent.use import GRANT, TAKE
 from hub.ids import bucket_of
 from hub.schema import metadata
 from hub.store.base import BUCKETS, PARTITIONS
-from hub.store.rows import among
+from hub.store.rows import one_by_one
 from hub.store.seal import WRAPPED
 from hub.store.statement import Statement
 from hub.store.tx import Tx
@@ -108,7 +108,7 @@ async def test_looks_are_read_through_their_two_indexes(postgresql_database: str
     asked = {
         "a wallet": sa.select(accesses).where(*wanted).order_by(look.subject_seq.desc()).limit(50),
         "one look": sa.select(accesses).where(look.at == clock(), look.public_id == "A" * 43),
-        "notices": sa.select(accesses).where(*among("postgresql", look.at, {clock(), clock() - timedelta(hours=1)})),
+        "notices": one_by_one(sa.select(accesses), look.at, {clock(), clock() - timedelta(hours=1)}),
         "a department's board": sa.select(look.case_id).where(*day, look.department == "dg-edu").distinct(),
         "the guard": sa.select(look.department, look.subject_id).where(*day, look.outcome != "refused").distinct(),
         "an auditor": sa.select(accesses).where(*day).order_by(look.at.desc()).limit(50),
