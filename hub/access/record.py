@@ -33,7 +33,7 @@ def _move(_: str) -> sa.Executable:
 
 LOCK = Statement(lambda _: sa.select(*access_chains.c).where(_mine()).with_for_update())
 START = insert(access_chains, unless_there=True)
-MOVE = Statement(_move)
+MOVE = Statement(_move, unique=("in_bucket", "of"))
 ACCESS = insert(
     access_rows,
     only=[column.name for column in access_rows.c if column.name not in ("public_id", "previous_commit")],

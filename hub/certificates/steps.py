@@ -80,7 +80,7 @@ def _move(_: str) -> sa.Executable:
 
 
 _MOVED = ("state", "state_since", "state_reason", "superseded_by")
-MOVE = Statement(_move)
+MOVE = Statement(_move, unique=("old_bucket", "old_id"))
 
 
 async def take(tx: Tx, moves: Sequence[Move]) -> None:

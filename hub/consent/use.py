@@ -76,7 +76,7 @@ def _take(_: str) -> sa.Executable:
     )
 
 
-TAKE = Statement(_take)
+TAKE = Statement(_take, unique=("grant",))
 GRANT = Statement(lambda _: sa.select(*grants.c).where(_named()))
 
 

@@ -15,9 +15,13 @@ FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientE
 """What a driver raises that was not called through SQLAlchemy."""
 
 FEW = 4
-_BEGIN_BY_KEY = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan"
+_BEGIN_BY_KEY = "; ".join(
+    ("BEGIN", "SET LOCAL plan_cache_mode = force_generic_plan")
+    + tuple(f"SET LOCAL {name} = off" for name in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"))
+)
 """Left alone, PostgreSQL plans a prepared statement over partitions anew at each execution, which takes a millisecond:
-a plan for one known bucket always looks cheaper than the one for any bucket, which finds its partition as it runs."""
+a plan for one known bucket always looks cheaper than the one for any bucket, which finds its partition as it runs.
+And where a table was small when it was last analysed, it reads all of it and joins, however large it is by now."""
 
 _OUT_OF_SERVICE = frozenset({"08", "53", "57", "58"})
 _READ_ONLY = "25006"
@@ -64,9 +68,11 @@ class Postgres:
 
     def __init__(self, own: asyncpg.Connection) -> None:
         self._own = own
+        self._by_key = False
 
     async def begin(self, *, write: bool, by_key: bool = False) -> None:
         """READ COMMITTED: every condition is repeated by the statement that depends on it, never read before."""
+        self._by_key = by_key
         await self._own.execute(_BEGIN_BY_KEY if by_key else "BEGIN")
 
     async def commit(self) -> None:
@@ -81,8 +87,12 @@ class Postgres:
             await self._own.execute("ROLLBACK")
 
     async def each(self, form: Form, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """See `Driver.each`."""
-        if len(rows) == 1:
+        """See `Driver.each`. One execution with arrays, where a plan by keys is certain; else one for each set."""
+        if self._by_key and form.at_once is not None and len(rows) > 1:
+            found = []
+            for some in form.rounds(rows):
+                found += await self._own.fetch(form.at_once.text, *form.at_once.arrays(some))
+        elif len(rows) == 1:
             found = await self._own.fetch(form.text, *form.values(rows[0]))
         elif form.returns:
             found = await self._own.fetchmany(form.text, [form.values(row) for row in rows])

@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from hub.store.driver import Taken
+from hub.store.statement import array_of
 from hub.store.tx import Tx, View
 
 __all__ = ["Taken", "add_rows", "among", "one_by_one", "rows_of"]
@@ -69,7 +69,7 @@ def among(
 
 
 def _array(column: Any, values: list[Any]) -> sa.BindParameter[Any]:
-    return sa.bindparam(None, values, type_=postgresql.ARRAY(column.type), unique=True)
+    return array_of(column.type, values=values)
 
 
 def in_steps(keys: Iterable[Any], most: int = KEYS_A_STATEMENT) -> Iterator[list[Any]]:

@@ -123,7 +123,7 @@ def _fill(_: str) -> sa.Executable:
 _PLACE = ("caller", "key", "request_hash", "expires_at")
 TAKE = Statement(_take)
 FOUND = Statement(lambda _: sa.select(*idempotent_replies.c).where(_mine()))
-FILL = Statement(_fill)
+FILL = Statement(_fill, unique=("whose", "named"))
 
 
 async def enter(tx: Tx, request: Request, *, caller: str, body: bytes, kept: timedelta = KEPT) -> Slot | None:

@@ -13,6 +13,7 @@ from world import World
 
 from hub.access.model import accesses
 from hub.access.record import LOCK, MOVE
+from hub.actor import SYSTEM
 from hub.certificates.opened import NAMED, NEWEST, STANDING
 from hub.consent.use import GRANT, TAKE
 from hub.ids import bucket_of
@@ -52,22 +53,29 @@ def _plan(rows: Any) -> dict[str, Any]:
     return plan
 
 
-async def _touched(tx: Tx, statement: Statement, values: dict[str, Any]) -> dict[str, set[str]]:
-    """By big table: the partitions that an execution really looked into."""
+async def _touched(tx: Tx, statement: Statement, values: dict[str, Any], *, many: bool) -> dict[str, set[str]]:
+    """By big table: the partitions that an execution really looked into; `many`: in the form for many sets."""
     form = statement.form(tx.conn.dialect)
+    if many:
+        assert form.at_once is not None
+        form, given = form.at_once, form.at_once.arrays([values])
+    else:
+        given = form.values(values)
     own = (await tx.conn.get_raw_connection()).driver_connection
-    rows = await own.fetch("EXPLAIN (ANALYZE, FORMAT JSON) " + form.text, *form.values(values))
+    rows = await own.fetch("EXPLAIN (ANALYZE, FORMAT JSON) " + form.text, *given)
     found: dict[str, set[str]] = {}
     for node in _nodes(_plan(rows)):
+        assert node["Node Type"] not in ("Seq Scan", "Hash Join", "Merge Join"), node
         name, scanned = node.get("Relation Name", ""), "Scan" in node["Node Type"]
         if scanned and node.get("Actual Loops") and (match := re.fullmatch(r"(\w+)_p\d+", name)):
             found.setdefault(match[1], set()).add(name)
     return found
 
 
-@pytest.mark.parametrize("generic", [False, True], ids=["planned for its values", "planned once for all values"])
+@pytest.mark.parametrize("by_key", [False, True], ids=["planned for its values", "planned once for all values"])
+@pytest.mark.parametrize("many", [False, True], ids=["one set", "an array for each parameter"])
 async def test_a_hot_statement_looks_into_one_partition(
-    postgresql_database: str, clock: FixedClock, generic: bool
+    postgresql_database: str, clock: FixedClock, by_key: bool, many: bool
 ) -> None:
     world = World(postgresql_database, clock)
     wang = world.person("王小莞")
@@ -87,12 +95,12 @@ async def test_a_hot_statement_looks_into_one_partition(
         (LOCK, chain, "access_chains"),
         (MOVE, chain, "access_chains"),
     ]
-    async with world.tx() as tx:
-        mode = "force_generic_plan" if generic else "force_custom_plan"
-        await tx.conn.exec_driver_sql(f"SET LOCAL plan_cache_mode = {mode}")
-        await tx.conn.exec_driver_sql("SET LOCAL enable_seqscan = off")  # tables of three rows need no index
+    async with world.db.tx(SYSTEM, by_key=by_key) as tx:
+        if not by_key:  # tables of three rows need no index, and are joined by reading them
+            for name in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"):
+                await tx.conn.exec_driver_sql(f"SET LOCAL {name} = off")
         for statement, values, table in asked:
-            touched = await _touched(tx, statement, values)
+            touched = await _touched(tx, statement, values, many=many)
             assert table in touched, values
             assert all(len(partitions) == 1 for partitions in touched.values()), touched
     await world.close()

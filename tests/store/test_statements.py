@@ -11,6 +11,7 @@ from world import World
 from hub.actor import SYSTEM
 from hub.errors import Unavailable
 from hub.store.model import public_ids, replays
+from hub.store.rows import rows_of
 from hub.store.statement import Statement, insert
 from hub.store.tx import Tx
 
@@ -51,6 +52,44 @@ async def test_an_ordinal_tells_whose_row_it_is(world: World) -> None:
     assert [(row.ordinal, row.row_id, row.bucket) for row in found] == [(0, UUID(int=3), 3), (2, UUID(int=0), 0)]
     async with world.view() as view:  # a reader answers the same
         assert len(await view.each(FOUND, asked)) == 2
+
+
+def _add(_: str) -> sa.Executable:
+    row, whose = public_ids.c, sa.bindparam("whose")
+    found = sa.and_(row.token == whose, row.kind == "test", row.bucket < sa.bindparam("below", type_=sa.Integer))
+    values = {"bucket": row.bucket + sa.bindparam("more", type_=sa.SmallInteger)}
+    told = sa.bindparam("ordinal", type_=sa.Integer).label("ordinal")
+    return public_ids.update().where(found).values(values).returning(told, row.bucket)
+
+
+ADD = Statement(_add, unique=("whose",))
+
+
+async def test_many_sets_at_once_come_to_what_each_after_the_other_does(world: World) -> None:
+    """PostgreSQL takes an array for each parameter then, and would change a row once however often it is named."""
+    rows = [{"token": f"t{n}", "kind": "test", "bucket": 0, "row_id": UUID(int=n)} for n in range(3)]
+    async with world.db.tx(SYSTEM, by_key=True) as tx:
+        await tx.each(PLACE, rows)
+        named = ["t1", "t0", "t1", "nobody", "t1", "t2"]
+        asked = [{"ordinal": n, "whose": token, "more": 1, "below": 2} for n, token in enumerate(named)]
+        found = await tx.each(ADD, asked)
+        assert sorted(map(tuple, found)) == [(0, 1), (1, 1), (2, 2), (5, 1)]  # the third "t1" meets its limit
+        # One key is the beginning of the other: text is compared whole, though its column is short.
+        long = [{"ordinal": n, "token": token} for n, token in enumerate(["t1" + "x" * 400, "t2", "t1"])]
+        assert [(row.ordinal, row.bucket) for row in await tx.each(FOUND, long)] == [(1, 1), (2, 2)]
+        assert [row.key[0] for row in await tx.each(NEW, [replay(2), replay(3), replay(3)])] == [2, 3]
+
+
+async def test_a_key_that_is_too_long_finds_nothing(world: World) -> None:
+    """An array cast to VARCHAR(n)[] would be cut to the key that it begins with."""
+    token = "k" * (public_ids.c.token.type.length or 0)
+    async with world.db.tx(SYSTEM, by_key=True) as tx:
+        await tx.each(PLACE, [{"token": token, "kind": "test", "bucket": 1, "row_id": UUID(int=1)}])
+        asked = [{"ordinal": n, "token": token + more} for n, more in enumerate(["x", ""])]
+        assert [row.ordinal for row in await tx.each(FOUND, asked)] == [1]
+        query = sa.select(public_ids.c.row_id)
+        assert await rows_of(tx, query, public_ids.c.token, [token + "x"]) == []
+        assert len(await rows_of(tx, query, public_ids.c.token, [token, token + "x"])) == 1
 
 
 async def test_what_is_sent_through_the_driver_rolls_back_with_the_rest(world: World) -> None:
