@@ -14,7 +14,7 @@ from hub.access.model import rows as access_rows
 from hub.access.profiles import ids_of, words_of
 from hub.clock import seconds
 from hub.ids import bucket_of, uuid7
-from hub.ledger.append import commit_event, commit_leaves
+from hub.ledger.append import LEAF, commit_event, leaves_of
 from hub.store.seal import erased
 from hub.store.statement import Statement, insert
 from hub.store.tx import Tx
@@ -71,15 +71,12 @@ async def record(tx: Tx, looks: Sequence[Look]) -> list[Recorded]:
         chains[look.subject_id] = (seq + 1, commit)
         rows.append(_row(tx, look, seq + 1, profile, commit))
         recorded.append(Recorded(public_id_of(commit), leaf_of(commit), tx.now))
-    await commit_leaves(tx, kind="access", commits=[row["commit"] for row in rows])
-    await tx.each(ACCESS, rows)
-    await tx.each(
-        MOVE,
-        [
-            {"in_bucket": bucket_of(subject_id), "of": subject_id, "to": seq, "as": commit}
-            for subject_id, (seq, commit) in chains.items()
-        ],
-    )
+    moves = [
+        {"in_bucket": bucket_of(subject_id), "of": subject_id, "to": seq, "as": commit}
+        for subject_id, (seq, commit) in chains.items()
+    ]
+    leaves = leaves_of(tx, kind="access", commits=[row["commit"] for row in rows])
+    await tx.all_of((LEAF, leaves), (ACCESS, rows), (MOVE, moves))
     return recorded
 
 

@@ -140,13 +140,13 @@ async def commit_all(tx: Tx, events: Sequence[SealedEvent]) -> None:
         await tx.each(BODY, [dict(zip(_BODY, row, strict=True)) for row in sealed])
 
 
-async def commit_leaves(tx: Tx, *, kind: str, commits: Sequence[bytes]) -> None:
-    """Put commitments in the ledger, in the order given, whose bodies rest with the caller: one statement."""
-    rows = []
+def leaves_of(tx: Tx, *, kind: str, commits: Sequence[bytes]) -> list[dict[str, Any]]:
+    """The rows of LEAF that put commitments in the ledger, in the order given, whose bodies rest with the caller."""
+    found = []
     for commit in commits:
         data = commitment_leaf(commit)
-        rows.append({"kind": kind, "data": data, "leaf_hash": leaf_hash(data), "created_at": tx.now})
-    await tx.each(LEAF, rows)
+        found.append({"kind": kind, "data": data, "leaf_hash": leaf_hash(data), "created_at": tx.now})
+    return found
 
 
 def body_bucket(leaf: bytes, subject_id: UUID | None) -> int:

@@ -26,7 +26,7 @@ EPOCH = Statement(lambda _: sa.select(trust_epoch.c.epoch))
 class Trust:
     """One process's memory of one epoch; get it from `current`."""
 
-    epoch: int = -1
+    epoch: int
     _clients: dict[tuple[str, str], DepartmentKey] = field(default_factory=dict)
     _keys: dict[tuple[str, str], DepartmentKey | None] = field(default_factory=dict)
 
@@ -46,19 +46,35 @@ class Trust:
             self._keys[asked] = await keys.find_key(view, department=department, kid=kid)
         return self._keys[asked]
 
-    def _start(self, epoch: int) -> None:
-        if epoch != self.epoch or len(self._clients) + len(self._keys) > AT_MOST:
-            self._clients.clear()
-            self._keys.clear()
-            self.epoch = epoch
+    @property
+    def full(self) -> bool:
+        """Whether it holds more than it should."""
+        return len(self._clients) + len(self._keys) > AT_MOST
+
+
+class _Newest:
+    """The memory of the epoch that was read last."""
+
+    def __init__(self) -> None:
+        self.trust = Trust(-1)
+
+
+class _Own:
+    """The memory that a view goes by: it asked for the epoch once, and a slow one writes into no newer memory."""
+
+    trust: Trust | None = None
 
 
 async def current(view: View) -> Trust:
-    """This process's memory, emptied when anything changed since it was filled.
+    """This process's memory, a new one when anything changed since it was filled: asked once a transaction.
 
     Not for a transaction that changes the registry itself: what it read could still be rolled back.
     """
-    rows = await view.each(EPOCH, [{}])
-    trust = view.memory.of(Trust)
-    trust._start(rows[0].epoch if rows else -1)
-    return trust
+    newest, own = view.memory.of(_Newest), view.own.of(_Own)
+    if own.trust is None:
+        rows = await view.each(EPOCH, [{}])
+        epoch = rows[0].epoch if rows else -1
+        if epoch != newest.trust.epoch or newest.trust.full:
+            newest.trust = Trust(epoch)
+        own.trust = newest.trust
+    return own.trust

@@ -1,8 +1,11 @@
 """What is said to the database without SQLAlchemy in between: begin, commit, and one statement for many values."""
 
 import asyncio
+import itertools
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 import asyncpg
@@ -14,16 +17,20 @@ from hub.store.statement import Form
 FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, sqlite3.Error)
 """What a driver raises that was not called through SQLAlchemy."""
 
+LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError, ConnectionError)
+"""What PostgreSQL's driver raises at BEGIN when the connection is gone. Nothing was begun: another one may do."""
+
 FEW = 4
-_BEGIN_BY_KEY = "; ".join(
-    ("BEGIN", "SET LOCAL plan_cache_mode = force_generic_plan")
-    + tuple(f"SET LOCAL {name} = off" for name in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"))
+_BEGIN_BY_KEY = (
+    "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; "
+    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
 )
 """Left alone, PostgreSQL plans a prepared statement over partitions anew at each execution, which takes a millisecond:
 a plan for one known bucket always looks cheaper than the one for any bucket, which finds its partition as it runs.
 And where a table was small when it was last analysed, it reads all of it and joins, however large it is by now."""
 
 _OUT_OF_SERVICE = frozenset({"08", "53", "57", "58"})
+_PARAMETER = re.compile(r"\$(\d+)")
 _READ_ONLY = "25006"
 """PostgreSQL: connection, resources, operator and system trouble; a server that became a standby."""
 
@@ -37,6 +44,9 @@ def out_of_service(fault: BaseException) -> bool:
 
 class Taken(Exception):
     """A row with one of these keys stands already: somebody was faster. Go back to the savepoint and look again."""
+
+
+Work = tuple[Form, Sequence[Mapping[str, Any]]]
 
 
 class Driver(Protocol):
@@ -56,6 +66,10 @@ class Driver(Protocol):
 
     async def each(self, form: Form, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Execute `form` for each set of parameters, in order; all rows that came back, in order."""
+        ...
+
+    async def all_of(self, work: Sequence[Work]) -> None:
+        """Execute several writes, each for its sets of parameters; which of them goes first does not matter."""
         ...
 
     async def fill(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -101,6 +115,17 @@ class Postgres:
             return []
         return form.rows(found)
 
+    async def all_of(self, work: Sequence[Work]) -> None:
+        """See `Driver.all_of`. One statement, where a plan by keys is certain: each write is a part of it (WITH)."""
+        forms = [form.at_once for form, _ in work]
+        if self._by_key and all(form is not None and len(form.rounds(rows)) == 1 for form, rows in work):
+            several = [form for form in forms if form is not None]
+            given = [form.arrays(rows) for form, (_, rows) in zip(several, work, strict=True)]
+            await self._own.fetch(_together(*(form.text for form in several)), *itertools.chain(*given))
+            return
+        for form, rows in work:
+            await self.each(form, rows)
+
     async def fill(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """See `Driver.fill`. COPY asks for the columns first, which for few rows costs more than it saves."""
         try:
@@ -136,6 +161,11 @@ class Sqlite:
         values = [form.values(row) for row in rows]
         return form.rows(await self._own.each(form.text, values, returns=form.returns))
 
+    async def all_of(self, work: Sequence[Work]) -> None:
+        """See `Driver.all_of`."""
+        for form, rows in work:
+            await self.each(form, rows)
+
     async def fill(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """See `Driver.fill`."""
         try:
@@ -169,6 +199,10 @@ class Core:
             found += (await self._conn.execute(form.core, dict(row))).all()
         return found
 
+    async def all_of(self, work: Sequence[Work]) -> None:
+        """A reader writes nothing."""
+        raise PermissionError("all_of")
+
     async def fill(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """A reader writes nothing."""
         raise PermissionError(table)
@@ -178,9 +212,22 @@ def _insert(table: str, columns: Sequence[str], cells: Sequence[str]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(cells)})"  # noqa: S608 - our own names
 
 
-async def driver_of(conn: AsyncConnection) -> Driver:
+@lru_cache(maxsize=64)
+def _together(*texts: str) -> str:
+    """Several writes as one statement of PostgreSQL; the parameters of each come after those of the ones before."""
+    parts, before = [], 0
+    for text in texts:
+        numbers = [int(number) for number in _PARAMETER.findall(text)]
+        later = {f"${number}": f"${number + before}" for number in numbers}
+        parts.append(_PARAMETER.sub(lambda found, later=later: later[found[0]], text))  # type: ignore[misc]
+        before += max(numbers, default=0)
+    named = ", ".join(f"part_{number} AS ({part})" for number, part in enumerate(parts[:-1]))
+    return f"WITH {named} {parts[-1]}"
+
+
+def driver_of(conn: AsyncConnection) -> Driver:
     """How to speak to the database under `conn`."""
-    own = (await conn.get_raw_connection()).driver_connection
+    own = conn.sync_connection.connection.driver_connection  # type: ignore[union-attr]
     if isinstance(own, Writer):
         return Sqlite(own)
     return Postgres(own) if conn.dialect.name == "postgresql" else Core(conn)

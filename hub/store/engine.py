@@ -39,7 +39,6 @@ def open_engines(url: str, *, pool_size: int = 16) -> tuple[AsyncEngine, AsyncEn
             parsed,
             pool_size=pool_size,
             max_overflow=0,
-            pool_pre_ping=True,
             hide_parameters=True,
             isolation_level="AUTOCOMMIT",
             connect_args={"async_creator_fn": connect},

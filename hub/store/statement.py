@@ -56,7 +56,7 @@ class Form:
         return made
 
     def rounds(self, rows: Sequence[Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
-        """The sets in their order, cut so that no two of a round are about the same row: a statement changes it once."""
+        """The sets in their order, cut so that no two of a round are about one row: a statement changes it once."""
         if not self.unique:
             return [rows]
         cut: list[list[Mapping[str, Any]]] = [[]]
@@ -89,9 +89,9 @@ class Statement:
     """One Core statement with named bind parameters; `build` is given the name of the database, once for each.
 
     Its parameters are the names of its `bindparam`s; what it returns comes as named tuples of its columns.
-    `unique`: those of its parameters by which an UPDATE finds its row. Without it PostgreSQL executes an UPDATE once for
-    each set of parameters, and not once for many. `of_rows` builds an INSERT of many rows out of a selectable with a
-    column for each parameter.
+    `unique`: those of its parameters by which an UPDATE finds its row. Without it PostgreSQL executes an UPDATE once
+    for each set of parameters, and not once for many. `of_rows` builds an INSERT of many rows out of a selectable with
+    a column for each parameter.
     """
 
     def __init__(
@@ -201,13 +201,15 @@ def _of_each(core: Any, wanted: sa.Subquery, unique: tuple[str, ...]) -> sa.Exec
         given = isinstance(element, sa.BindParameter) and element.key in wanted.c
         return wanted.c[element.key] if given else None
 
-    made: Any = None
+    whole = unique if isinstance(core, sa.Update) else isinstance(core, sa.Select) or core.select is not None
+    if not whole:
+        return None
+    made: Any = replacement_traverse(core, {}, of_the_row)
     if isinstance(core, sa.Select):
-        found = replacement_traverse(core, {}, of_the_row).offset(0).lateral("found")
+        found = made.offset(0).lateral("found")
         made = sa.select(*found.c).select_from(wanted.join(found, sa.true()))
-    elif unique if isinstance(core, sa.Update) else core.select is not None:
-        made = replacement_traverse(core, {}, of_the_row)
-    return made
+    done: sa.Executable = made
+    return done
 
 
 def array_of(kind: sa.types.TypeEngine[Any], name: str | None = None, values: Any = None) -> sa.BindParameter[Any]:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from hub.actor import Actor
 from hub.clock import Clock
 from hub.errors import Unavailable
-from hub.store.driver import FAULTS, Driver, driver_of, out_of_service, undo
+from hub.store.driver import FAULTS, LOST, Driver, driver_of, out_of_service, undo
 from hub.store.engine import open_engines
 from hub.store.memory import Memory
 from hub.store.seal import Vault
@@ -44,6 +44,8 @@ class View:
         self.conn = conn
         self.driver = driver
         self.memory = memory
+        self.own = Memory()
+        """What is remembered for as long as this view lives."""
         self.now = now
         self.actor = actor
         self.vault = vault
@@ -78,6 +80,11 @@ class View:
 
 class Tx(View):
     """A view that may write; everything in it becomes durable together or not at all."""
+
+    async def all_of(self, *work: tuple[Statement, Sequence[Mapping[str, Any]]]) -> None:
+        """Execute several writes, each as `each` does, whose order does not matter; in one round trip if possible."""
+        dialect = self.conn.dialect
+        await self.driver.all_of([(statement.form(dialect), rows) for statement, rows in work if rows])
 
     async def run(self, statement: sa.Executable) -> int:
         """Execute a write and say how many rows it touched: the only proof that a condition held."""
@@ -139,15 +146,23 @@ async def _begin(
     engine: AsyncEngine, *, write: bool, by_key: bool = False
 ) -> AsyncIterator[tuple[AsyncConnection, Driver]]:
     try:
-        async with engine.connect() as conn:
-            driver = await driver_of(conn)
-            try:
-                await driver.begin(write=write, by_key=by_key)
-                yield conn, driver
-                await driver.commit()
-            except BaseException:
-                await undo(conn, driver)
-                raise
+        for tries_left in reversed(range(engine.pool.size() + 1)):  # type: ignore[attr-defined]
+            async with engine.connect() as conn:
+                driver = driver_of(conn)
+                try:
+                    try:
+                        await driver.begin(write=write, by_key=by_key)
+                    except LOST:
+                        if not tries_left:
+                            raise
+                        await conn.invalidate()  # it died in the pool, and so perhaps did others
+                        continue
+                    yield conn, driver
+                    await driver.commit()
+                except BaseException:
+                    await undo(conn, driver)
+                    raise
+                return
     except (OperationalError, PoolTimeout, ConnectionError, TimeoutError) as error:
         raise _unavailable() from error
     except DBAPIError as error:

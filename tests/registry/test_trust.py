@@ -1,5 +1,7 @@
 """What processes remember of keys never outlives a change, by whatever hand it was made."""
 
+import contextlib
+
 import pytest
 import sqlalchemy as sa
 from world import World
@@ -59,3 +61,17 @@ async def test_memory_is_used_while_nothing_changes(world: World) -> None:
     assert await _known(world.db, "dg-edu", kid)
     async with world.view() as view:
         assert await view.value(sa.select(sa.func.count()).select_from(department_keys)) > 0
+
+
+async def test_a_slow_reader_writes_nothing_old_into_a_newer_memory(world: World) -> None:
+    """SQLite lets it read on in the state from before the change: what it finds there is no news for the others."""
+    made = await world.department("dg-edu")
+    kid = made.client.kid
+    async with world.view() as slow:
+        before = await trust.current(slow)
+        async with world.tx() as tx:
+            await suspend(tx, slug="dg-edu", reason="test")
+        assert not await _known(world.db, "dg-edu", kid)
+        with contextlib.suppress(Unauthenticated):  # PostgreSQL shows it the change
+            await before.client_key(slow, department="dg-edu", kid=kid)
+    assert not await _known(world.db, "dg-edu", kid)

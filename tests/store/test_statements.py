@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from parts import FixedClock
@@ -170,6 +171,39 @@ async def test_a_lost_connection_is_told_as_such(postgresql_database: str, clock
     async with world.tx() as tx:  # the pool does not give the dead connection out again
         assert len(await tx.each(NEW, [replay(1)])) == 1
     await world.close()
+
+
+async def test_connections_that_died_in_the_pool_are_found_out_at_once(
+    postgresql_database: str, clock: FixedClock
+) -> None:
+    """As after a failover: all that were kept are dead, and whoever comes next is served over a new one."""
+    world = World(postgresql_database, clock)
+    async with world.tx(), world.tx(), world.tx() as tx:
+        mine = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        assert await tx.value(mine) == 3
+    other = await asyncpg.connect(postgresql_database.replace("+asyncpg", ""))
+    await other.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid()"
+    )
+    await other.close()
+    async with world.tx() as one, world.view() as two, world.tx() as three:
+        for view in (one, two, three):
+            assert await view.value(sa.select(1)) == 1
+    await world.close()
+
+
+async def test_writes_that_go_together_all_happen(world: World) -> None:
+    rows = [{"token": f"t{n}", "kind": "test", "bucket": 0, "row_id": UUID(int=n)} for n in range(3)]
+    more = [{"ordinal": 0, "whose": f"t{n}", "more": 1, "below": 2} for n in (0, 2)]
+    async with world.db.tx(SYSTEM, by_key=True) as tx:
+        await tx.each(PLACE, rows)
+        await tx.all_of((NEW, [replay(1), replay(2)]), (ADD, more), (NEW, []))
+        await tx.all_of((ADD, [more[0], more[0]]), (NEW, [replay(3)]))  # the same row twice: one after the other
+        buckets = sa.select(public_ids.c.bucket).where(public_ids.c.kind == "test").order_by(public_ids.c.token)
+        assert [row.bucket for row in await tx.all(buckets)] == [2, 0, 1]
+        keys = sa.select(replays.c.key).where(replays.c.kind == "test").order_by(replays.c.key)
+        assert [row.key[0] for row in await tx.all(keys)] == [1, 2, 3]
 
 
 def test_insert_names_the_columns_that_the_database_does_not_number() -> None:
