@@ -17,7 +17,14 @@ from hub.store.statement import Form
 FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, sqlite3.Error)
 """What a driver raises that was not called through SQLAlchemy."""
 
-LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError, ConnectionError)
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    ConnectionError,
+)
 """What PostgreSQL's driver raises at BEGIN when the connection is gone. Nothing was begun: another one may do."""
 
 FEW = 4
