@@ -131,7 +131,10 @@ def examine(
     said = [
         one if isinstance(one, HubError) else _or_refusal(_content, one, terms, types) for one in verified
     ]
-    rested = [b"" if isinstance(one, HubError) else packed.pack(token) for one, token in zip(said, tokens, strict=True)]
+    rested = [
+        b"" if isinstance(one, HubError) or isinstance(whole, HubError) else packed.pack(token, whole.known)
+        for one, whole, token in zip(said, verified, tokens, strict=True)
+    ]
     return [
         one
         if isinstance(one, HubError)

@@ -66,7 +66,8 @@ def process(
     return result, walk.used
 
 
-def _known(text: str) -> Known:
+def known(text: str) -> Known:
+    """A disclosure with its digest and bytes; `Malformed` "sdjwt.disclosure_base64"."""
     try:
         return Known(text, _digest(text.encode("ascii")), base64url.decode(text))
     except ValueError as fault:
@@ -93,7 +94,7 @@ class _Walk:
         self.seen: set[str] = set()
         self.used: dict[Path, str] = {}
         for one in disclosures:
-            text, digest, raw = _known(one) if isinstance(one, str) else one
+            text, digest, raw = known(one) if isinstance(one, str) else one
             if digest in self.found:
                 raise refuse("disclosure_repeated", "披露项重复", "the same disclosure came twice")
             self.found[digest] = (text, _read_disclosure(raw))

@@ -80,7 +80,7 @@ def _constant(_name: str) -> Any:
 
 
 _NOT_QUICK = object()
-_LONG_NUMBER = re.compile(r"[0-9]{16}")
+_BLANK = b" \t\r\n"
 _decoder = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_constant
 )
@@ -129,18 +129,21 @@ def loads(data: bytes | str, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> A
 
 
 def _as_written(text: str) -> Any:
-    """The value of text that comes out of a writer of JSON exactly as it went in, read by that writer's own reader.
+    """The value of text that comes out of a writer of JSON as it went in, read by that writer's own reader.
 
-    Then no key stood in it twice, every number is what it says, and no white space hides anything. Most signed
-    inputs are of this kind, which is read in a third of the time; of any other the careful reader says what is wrong.
+    Then no key stood in it twice and every number is what it says; that writer refuses integers beyond ±(2^53-1).
+    Blanks between the parts are what other writers differ in: both are compared without any. Nearly all inputs are of
+    this kind, which is read in a tenth of the time; of any other the careful reader says what is wrong.
     """
-    if _LONG_NUMBER.search(text):  # perhaps beyond 2^53-1
-        return _NOT_QUICK
     try:
         value = orjson.loads(text)
-        return value if orjson.dumps(value) == text.encode() else _NOT_QUICK
-    except (TypeError, ValueError):  # not JSON, or deeper than a writer goes
+        written = orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER)
+    except (TypeError, ValueError):  # not JSON, a longer integer, or deeper than a writer goes
         return _NOT_QUICK
+    raw = text.encode()
+    if written == raw or written.translate(None, _BLANK) == raw.translate(None, _BLANK):
+        return value
+    return _NOT_QUICK
 
 
 def _require_depth(text: str, max_depth: int) -> None:

@@ -11,15 +11,18 @@ deflate with a fixed dictionary, and
            a digest of disclosure i is 01 and two hexadecimal digits; `02 ...` is a disclosure `["salt", ...]`
            whose salt of 22 characters is the next of the salts
 
-JSON text never contains the bytes 00, 01 and 02. `pack` unpacks what it made and compares: a token that would not
-come back as it was (not canonical, not JSON, not ours) rests as the text that it is, which never begins with 0x01.
+JSON text never contains the bytes 00, 01 and 02. A token that would not come back as it was (not canonical, not
+JSON, not ours) rests as the text that it is, which never begins with 0x01. Each step of `pack` can be taken back:
+base64url has one spelling for the bytes that it gave, none of the three bytes stood in them before, and a digest is
+put in again from the disclosure that it was computed from. Where one disclosure names another they are put in one
+within the other, which may go too deep: then it is unpacked at once, and compared.
 """
 
 import hashlib
 import re
 import zlib
 from binascii import b2a_base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hub.errors import Internal
 from hub.formats.disclosures import MAX_BYTES, Known
@@ -28,11 +31,10 @@ from keys import base64url
 
 PACKED = 0x01
 SALT = 16
-_OURS = re.compile(rb"[\x00-\x02]")
+_OURS = b"\x00\x01\x02"
 _DIGEST = re.compile(rb"\x01([0-9a-f]{2})")
 _SD, _ELEMENT = b'"_sd"', b'"..."'
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-_DIGEST_TEXT = re.compile(rb'(?<=")[A-Za-z0-9_-]{43}(?=")')
 
 _DICTIONARY = (  # never to be changed: another one is another first byte. What is most frequent stands last.
     b'"valid_until":"2"as_of":"20"birth_date":"19"address":"number":"school":"major":"degree_level":"bachelor"master"'
@@ -50,16 +52,17 @@ _DICTIONARY = (  # never to be changed: another one is another first byte. What 
 )
 
 
-def pack(token: str) -> bytes:
-    """The token as it rests. `unpack` gives back exactly these characters."""
+def pack(token: str, known: Sequence[Known] | None = None) -> bytes:
+    """The token as it rests. `unpack` gives back exactly these characters.
+
+    `known` are its disclosures, where they were taken apart already.
+    """
     plain = token.encode()
     try:
-        packed = _pack(token)
-        if packed is not None and len(packed) < len(plain) and unpack(packed) == token:
-            return packed
+        packed = _pack(token, known)
     except ValueError:
-        pass
-    return plain
+        return plain
+    return packed if packed is not None and len(packed) < len(plain) else plain
 
 
 def unpack(rested: bytes) -> str:
@@ -90,28 +93,50 @@ def take_apart(rested: bytes) -> tuple[SdJwt, Sequence[str | Known]]:
         ) from fault
 
 
-def _pack(token: str) -> bytes | None:
+def _pack(token: str, known: Sequence[Known] | None) -> bytes | None:
     issuer_jwt, *encoded = token.split("~")
     if not encoded or encoded.pop():  # the last `~` ends it; a key binding does not rest
         return None
+    if known is None or [one.text for one in known] != encoded:
+        known = [Known(text, _digest(text).decode(), base64url.decode(text)) for text in encoded]
     header, payload, signature = map(base64url.decode, issuer_jwt.split("."))
-    parts = [base64url.decode(text) for text in encoded]
-    if len(signature) > 255 or len(parts) > 255 or _OURS.search(b"".join((header, payload, *parts))):
+    parts = [one.raw for one in known]
+    if len(signature) > 255 or len(parts) > 255 or _holds_ours(b"".join((header, payload, *parts))):
         return None
-    places = {_digest(text): b"\x01%02x" % place for place, text in enumerate(encoded)}
-
-    def shorter(match: re.Match[bytes]) -> bytes:
-        return places.get(match[0]) or match[0]
-
-    salts = []
+    places = {one.digest.encode(): b"\x01%02x" % place for place, one in enumerate(known)}
+    salts, nested = [], False
     for place, text in enumerate(parts):
+        shorter = text
         if text[:2] == b'["' and text[24:26] == b'",' and text[-1:] == b"]":
             salts.append(base64url.decode(text[2:24].decode()))
-            text = b"\x02" + text[26:-1]
-        parts[place] = _DIGEST_TEXT.sub(shorter, text) if _SD in text or _ELEMENT in text else text
+            shorter = b"\x02" + text[26:-1]
+        if _SD in text or _ELEMENT in text:
+            shorter = _with_places(shorter, places)
+            nested = nested or b"\x01" in shorter
+        parts[place] = shorter
+    plain = b"\x00".join((header, _with_places(payload, places), *parts))
+    if len(plain) >= MAX_BYTES:  # more than `unpack` takes out
+        return None
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
-    rest = squeeze.compress(b"\x00".join((header, _DIGEST_TEXT.sub(shorter, payload), *parts))) + squeeze.flush()
-    return b"".join((bytes((PACKED, len(signature))), signature, bytes((len(salts),)), *salts, rest))
+    rest = squeeze.compress(plain) + squeeze.flush()
+    packed = b"".join((bytes((PACKED, len(signature))), signature, bytes((len(salts),)), *salts, rest))
+    return None if nested and not _comes_back(packed, token) else packed
+
+
+def _holds_ours(text: bytes) -> bool:
+    return len(text.translate(None, _OURS)) != len(text)
+
+
+def _with_places(text: bytes, places: Mapping[bytes, bytes]) -> bytes:
+    """The text in which each string that is the digest of a disclosure names its place instead."""
+    return b'"'.join([places.get(piece, piece) for piece in text.split(b'"')])
+
+
+def _comes_back(packed: bytes, token: str) -> bool:
+    try:
+        return unpack(packed) == token
+    except Internal:
+        return False
 
 
 def _unpack(rested: bytes) -> tuple[SdJwt, list[Known]]:

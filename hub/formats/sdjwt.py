@@ -6,7 +6,7 @@ hurting the issuer's signature; everything else is always visible. Presentations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -19,10 +19,12 @@ from hub.formats.disclosures import (
     MAX_BYTES,
     MAX_DISCLOSURES,
     SD,
+    Known,
     Path,
     cannot,
     dumps,
     hide,
+    known,
     mark,
     process,
     refuse,
@@ -75,7 +77,8 @@ class SdJwt:
 class Processed:
     """A verified SD-JWT. `payload` has the disclosed claims in place and no trace of the others.
 
-    `disclosed` maps the path of each disclosed claim, as it stands in `payload`, to its disclosure.
+    `disclosed` maps the path of each disclosed claim, as it stands in `payload`, to its disclosure; `known` are the
+    disclosures in their order, with what was computed of them.
     `signing_input_hash` is the SHA-256 (32 bytes) by which a certificate is known, whatever was left out.
     """
 
@@ -84,6 +87,7 @@ class Processed:
     kid: str
     disclosed: dict[Path, str]
     signing_input_hash: bytes
+    known: Sequence[Known]
 
 
 # ---------------------------------------------------------------- reading
@@ -141,11 +145,12 @@ def verify(
     if not require_kb and parts.kb_jwt is not None:
         raise refuse("kb_unexpected", "不应带有密钥绑定", "a key binding that nobody asked for")
     signed = jws.verify(parts.issuer_jwt, typ=typ, key=key)  # 3, 4
-    payload, disclosed = process(signed.payload, parts.disclosures)  # 5, 6
+    disclosures = [known(text) for text in parts.disclosures]
+    payload, disclosed = process(signed.payload, disclosures)  # 5, 6
     _require_profile(payload, require_kb)  # 7
     jws.check_times(payload, now=now, skew=skew)
     digest = hashlib.sha256(signed.signing_input).digest()
-    return Processed(payload, signed.header, signed.kid, disclosed, digest)
+    return Processed(payload, signed.header, signed.kid, disclosed, digest, disclosures)
 
 
 def _require_profile(payload: Mapping[str, Any], bound: bool) -> None:

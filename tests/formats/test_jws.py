@@ -57,7 +57,7 @@ def test_json_round_trip(value):
 
 NUMBERS = "0 -0 -0.0 1.0 1e5 1E5 0.1 1e400 123456789012345 9007199254740991 9007199254740992 01"
 SCRAPS = '{"a": "a" "a": [ ] { } , : true null "\u2028" 字 "字"'
-scraps = st.sampled_from([" ", *NUMBERS.split(), *SCRAPS.split(" ")])
+scraps = st.sampled_from([" ", "\n", "\t", '"a b"', *NUMBERS.split(), *SCRAPS.split(" ")])
 
 
 @given(st.lists(scraps, max_size=9).map("".join))
@@ -70,7 +70,10 @@ def test_the_quick_reader_never_says_anything_but_what_the_careful_one_says(text
 
 def test_the_quick_reader_reads_what_a_writer_writes():
     assert jws._as_written('{"a":[1,"字",{"b":null}]}') == {"a": [1, "字", {"b": None}]}
-    for text in ('{"a":1,"a":1}', '{"a": 1}', "9007199254740993", "1e400", "NaN", '["\ud800"]', ""):
+    assert jws._as_written(' {"a b": [1,\n\t9007199254740991],\r"id": "440301199001011234"} ') == {
+        "a b": [1, 9007199254740991], "id": "440301199001011234",
+    }  # fmt: skip
+    for text in ('{"a":1,"a":1}', '{"a": 1, "a" : 1}', "9007199254740992", "9007199254740993.0", "1 2", "1e400", "NaN", '["\ud800"]', ""):
         assert jws._as_written(text) is jws._NOT_QUICK
 
 

@@ -1,11 +1,15 @@
 """A certificate rests in half its bytes and comes back letter by letter; what cannot is kept as it came."""
 
+import hashlib
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.errors import HubError, Internal
-from hub.formats import packed, sdjwt
+from hub.formats import jws, packed, sdjwt
+from keys import base64url
 from keys.signer import generate
 
 SIGNER = generate()
@@ -49,6 +53,44 @@ def test_every_certificate_comes_back_letter_by_letter(claims, data):
     rested = packed.pack(token)
     assert packed.unpack(rested) == token
     assert len(rested) < len(token)
+
+
+@given(CLAIMS, st.data())
+def test_it_rests_alike_when_its_disclosures_are_known_already(claims, data):
+    hidden = data.draw(st.sets(st.sampled_from(sorted(claims)))) if claims else set()
+    try:
+        token = issued(claims, [(name,) for name in hidden])
+    except HubError:
+        return
+    known = sdjwt.verify(token, key=SIGNER.public, now=5).known
+    assert packed.pack(token, known) == packed.pack(token)
+
+
+def test_what_is_known_of_another_certificate_changes_nothing():
+    token, other = a_deed(), a_deed()
+    known = sdjwt.verify(other, key=SIGNER.public, now=5).known
+    assert packed.pack(token, known) == packed.pack(token)
+    assert packed.pack(token, known[:-1]) == packed.pack(token)
+
+
+def a_chain(length):
+    """A certificate each of whose disclosures names the one before: deeper than any that is accepted."""
+    disclosures, digest = [], ""
+    for number in range(length):
+        inner = {"_sd": [digest]} if digest else {}
+        disclosures.append(disclosed(["salt-of-sixteen-bytesA", f"n{number}", inner]))
+        digest = base64url.encode(hashlib.sha256(disclosures[-1].encode()).digest())
+    return "~".join((jws.sign({"_sd": [digest]}, SIGNER, typ=sdjwt.TYP), *disclosures, ""))
+
+
+def disclosed(content):
+    return base64url.encode(json.dumps(content, separators=(",", ":")).encode())
+
+
+@pytest.mark.parametrize("length", [2, 30, 255])
+def test_disclosures_one_within_the_other_come_back_however_deep(length):
+    token = a_chain(length)
+    assert packed.unpack(packed.pack(token)) == token
 
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=300))
