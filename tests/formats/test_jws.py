@@ -73,7 +73,9 @@ def test_the_quick_reader_reads_what_a_writer_writes():
     assert jws._as_written(' {"a b": [1,\n\t9007199254740991],\r"id": "440301199001011234"} ') == {
         "a b": [1, 9007199254740991], "id": "440301199001011234",
     }  # fmt: skip
-    for text in ('{"a":1,"a":1}', '{"a": 1, "a" : 1}', "9007199254740992", "9007199254740993.0", "1 2", "1e400", "NaN", '["\ud800"]', ""):
+    for text in ('{"a":1,"a":1}', '{"a": 1, "a" : 1}', "9007199254740992", "9007199254740993.0", "1 2", "1e400", "NaN"):
+        assert jws._as_written(text) is jws._NOT_QUICK
+    for text in ('["\ud800"]', ""):
         assert jws._as_written(text) is jws._NOT_QUICK
 
 
