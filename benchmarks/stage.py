@@ -245,10 +245,10 @@ def yimen(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[by
     return subprocess.run(command, env=environment_of(settings), cwd=settings.data_dir, capture_output=True)
 
 
-def start_hub(settings: Settings, port: int | None = None) -> Server:
+def start_hub(settings: Settings, port: int | None = None, processes: int = 1) -> Server:
     """`yimen serve`, ready to answer."""
     chosen = port or free_port()
-    command = [sys.executable, "-m", "hub.cli", "serve", "--port", str(chosen)]
+    command = [sys.executable, "-m", "hub.cli", "serve", "--port", str(chosen), "--processes", str(processes)]
     return start(command, chosen, settings.data_dir, environment_of(settings))
 
 

@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    processes: int = Field(
+        1, ge=1, le=64, description="Processes that serve this address together (PostgreSQL only); best one a core."
+    )
     batch_workers: int = Field(
         0, ge=0, le=256, description="Processes that check signatures of batches. 0: one for each core."
     )

@@ -113,6 +113,7 @@ def app(hub: Hub, *, revision: str | None = None) -> FastAPI:
     """
     from hub.web.current import keep_archives, keep_board, keep_current, keep_waivers
     from hub.web.doors import mount  # the doors import FastAPI's whole surface: only a server needs it
+    from hub.web.express import Application
     from hub.web.gauges import keep_sampling
     from hub.web.tidy import keep_tidy
 
@@ -140,7 +141,7 @@ def app(hub: Hub, *, revision: str | None = None) -> FastAPI:
         hub.batches.close()
         await hub.db.close()
 
-    application = FastAPI(
+    application = Application(
         title="一门 Yimen",
         summary="证照核验与共享 · certificates verified and shared, with consent and an unrewritable record",
         version="0.1.0",

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from keys import protected
 from keys.algorithms import ALLOWED
 from keys.errors import KeyFault
+from keys.public import PublicKey
 from keys.sealed import passphrase_bytes, seal, unseal
 from keys.signer import LocalSigner, PrivateKey, Signer, new_private_key
 
@@ -152,6 +153,14 @@ class Keyring:
             if record.retired_at is not None:
                 raise KeyFault("keyring.retired", "密钥已停用", "the key is retired")
             return self._signer(record)
+
+    def public(self, kid: str, *, purpose: str) -> PublicKey:
+        """The public half of a key that serves `purpose`; `KeyFault` "keyring.unknown", "keyring.retired"."""
+        with self._thread_lock:
+            record = self._find(self._records(), kid)
+            if record.purpose != purpose:
+                raise KeyFault("keyring.unknown", "没有这把密钥", "there is no such key")
+        return self.signer(kid).public
 
     # -- changing
 

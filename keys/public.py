@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from jwt.utils import raw_to_der_signature
 
 from keys import base64url
 from keys.algorithms import EDDSA, ES256, SIGNATURE_BYTES
@@ -105,10 +105,11 @@ class PublicKey:
         if len(signature) != SIGNATURE_BYTES:
             return False  # a DER signature, among others
         try:
-            if isinstance(self._key, ec.EllipticCurvePublicKey):
-                self._key.verify(raw_to_der_signature(signature, P256), message, _ECDSA)
+            if self.alg == ES256:
+                r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+                cast(ec.EllipticCurvePublicKey, self._key).verify(encode_dss_signature(r, s), message, _ECDSA)
             else:
-                self._key.verify(signature, message)
+                cast(ed25519.Ed25519PublicKey, self._key).verify(signature, message)
         except InvalidSignature:
             return False
         return True

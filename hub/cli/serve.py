@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,25 +34,53 @@ def add_to(app: typer.Typer) -> None:
 def serve(
     host: Annotated[str | None, typer.Option(help="监听地址。 Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="监听端口。 Port to listen on.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="进程数（PostgreSQL）。 Processes at this address (PostgreSQL).")
+    ] = None,
 ) -> None:
-    """Run one process of the hub until it is told to stop. Any number may run on one PostgreSQL, one on SQLite."""
+    """Run the hub until it is told to stop. Any number of processes may run on one PostgreSQL, one on SQLite."""
+    from hub.cli.processes import Processes, listening
+
+    named: dict[str, Any] = {"host": host, "port": port, "processes": processes}
+    settings = Settings(**{name: value for name, value in named.items() if value is not None})
+    _only_one(settings)
+    note(
+        f"一门在 {settings.public_url} 启动（监听 {settings.host}:{settings.port}）",
+        f"Yimen starts at {settings.public_url}",
+    )
+    if settings.processes == 1:
+        _serve(settings)
+        return
+    import hub.main  # noqa: F401 - read once, before there are several
+
+    code = Processes(
+        settings.processes,
+        lambda number, sock: _serve(_one_of(settings, number), [sock]),
+        listening(settings.host, settings.port),
+    ).run()
+    raise typer.Exit(code)
+
+
+def _one_of(settings: Settings, number: int) -> Settings:
+    """What one of several processes of this machine goes by: a port of metrics of its own, its share of the cores."""
+    own: dict[str, int] = {}
+    if settings.metrics_port:
+        own["metrics_port"] = settings.metrics_port + number
+    if not settings.batch_workers:
+        own["batch_workers"] = max(1, (os.cpu_count() or 1) // settings.processes)
+    return settings.model_copy(update=own)
+
+
+def _serve(settings: Settings, sockets: list[socket.socket] | None = None) -> None:
+    """One process: at the address of the settings, or where several listen together."""
     import uvicorn
 
     from hub.cli.server import Server
     from hub.main import app, build
     from hub.web.metrics import BUILD, listen
 
-    given: dict[str, Any] = {
-        name: value for name, value in (("host", host), ("port", port)) if value is not None
-    }
-    settings = Settings(**given)
-    _only_one(settings)
     configure(settings.log_level)
     hub = build(settings)
-    note(
-        f"一门在 {settings.public_url} 启动（监听 {settings.host}:{settings.port}）",
-        f"Yimen starts at {settings.public_url}",
-    )
     wanted = newest(migrations(settings))
     application = app(hub, revision=wanted)
     BUILD.info({"version": application.version, "revision": wanted})
@@ -70,7 +99,7 @@ def serve(
     )
     signal.signal(signal.SIGTERM, _leave)
     try:
-        Server(config, application.state.health, drain_seconds=settings.drain_seconds).run()
+        Server(config, application.state.health, drain_seconds=settings.drain_seconds).run(sockets)
     finally:
         if end is not None:
             end()
@@ -88,6 +117,14 @@ def _only_one(settings: Settings) -> None:
     """
     if not settings.database_url.startswith("sqlite:///"):
         return
+    if settings.processes > 1:
+        raise Conflict(
+            "hub.one_process",
+            "SQLite 数据库只能由一个平台进程服务。",
+            "A SQLite database is served by one process only.",
+            next_zh="请去掉 --processes，或改用 PostgreSQL（YIMEN_DATABASE_URL）。",
+            next_en="Leave out --processes, or use PostgreSQL (YIMEN_DATABASE_URL).",
+        )
     path = Path(settings.database_url.removeprefix("sqlite:///") + ".serving")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -74,14 +74,12 @@ def known(text: str) -> Known:
         raise refuse("disclosure_base64", "披露项编码不规范", "a disclosure is not base64url") from fault
 
 
-def _read_disclosure(raw: bytes) -> list[Any]:
+def _require_disclosure(value: Any) -> None:
     """[salt, name, value] or [salt, value] (RFC 9901 section 4.2); names are judged where they are used."""
-    value = jws.loads(raw, max_bytes=MAX_BYTES)
     if not isinstance(value, list) or len(value) not in (2, 3):
         raise refuse("disclosure_arity", "披露项应为二元或三元数组", "a disclosure has two or three elements")
     if not isinstance(value[0], str):
         raise refuse("disclosure_salt", "披露项的盐不是字符串", "the salt of a disclosure is not a string")
-    return value
 
 
 class _Walk:
@@ -93,11 +91,13 @@ class _Walk:
         self.found: dict[str, tuple[str, list[Any]]] = {}
         self.seen: set[str] = set()
         self.used: dict[Path, str] = {}
-        for one in disclosures:
-            text, digest, raw = known(one) if isinstance(one, str) else one
+        every = [known(one) if isinstance(one, str) else one for one in disclosures]
+        values = jws.loads_all([raw for _, _, raw in every], max_bytes=MAX_BYTES)
+        for (text, digest, _), value in zip(every, values, strict=True):
             if digest in self.found:
                 raise refuse("disclosure_repeated", "披露项重复", "the same disclosure came twice")
-            self.found[digest] = (text, _read_disclosure(raw))
+            _require_disclosure(value)
+            self.found[digest] = (text, value)
 
     def take(self, digest: Any) -> tuple[str, list[Any]] | None:
         """The disclosure for an embedded digest, None for a decoy or a claim that was left out."""

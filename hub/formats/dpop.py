@@ -8,6 +8,7 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -115,6 +116,7 @@ def token_hash(access_token: str) -> str:
     return jws.b64u_encode(hashlib.sha256(access_token.encode("ascii")).digest())
 
 
+@lru_cache(maxsize=256)
 def normal_uri(uri: str) -> str:
     """The one spelling of an http(s) URI without query and fragment (RFC 3986 section 6.2.2 and 6.2.3).
 

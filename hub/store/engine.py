@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -40,6 +41,7 @@ def open_engines(url: str, *, pool_size: int = 16) -> tuple[AsyncEngine, AsyncEn
             pool_size=pool_size,
             max_overflow=0,
             hide_parameters=True,
+            json_deserializer=orjson.loads,
             isolation_level="AUTOCOMMIT",
             connect_args={"async_creator_fn": connect},
         )
@@ -52,9 +54,12 @@ def open_engines(url: str, *, pool_size: int = 16) -> tuple[AsyncEngine, AsyncEn
         max_overflow=0,
         pool_timeout=60,
         hide_parameters=True,
+        json_deserializer=orjson.loads,
         connect_args={"async_creator_fn": open_writer},
     )
-    reader = create_async_engine(parsed, pool_size=pool_size, max_overflow=0, hide_parameters=True)
+    reader = create_async_engine(
+        parsed, pool_size=pool_size, max_overflow=0, hide_parameters=True, json_deserializer=orjson.loads
+    )
     _tune_sqlite(writer, wait=0)
     _tune_sqlite(reader, wait=BUSY_MILLISECONDS)
     return writer, reader

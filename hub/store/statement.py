@@ -35,8 +35,7 @@ class Form:
     at_once: "Form | None"
     unique: tuple[str, ...]
     _row: Callable[[Iterable[Any]], Any]
-    _columns: tuple[Convert, ...]
-    _plain: bool
+    _readers: tuple[tuple[int, Callable[[Any], Any]], ...]
 
     def values(self, row: Mapping[str, Any]) -> list[Any]:
         """The parameters of one execution, in the driver's order; KeyError when one is missing."""
@@ -72,17 +71,15 @@ class Form:
 
     def rows(self, found: Iterable[Sequence[Any]]) -> list[Any]:
         """What came back, as named tuples of Python values."""
-        if self._plain:
+        if not self._readers:
             return [self._row(one) for one in found]
-        return [
-            self._row(
-                [
-                    value if convert is None else convert(value)
-                    for value, convert in zip(one, self._columns, strict=True)
-                ]
-            )
-            for one in found
-        ]
+        return [self._row(self._read(one)) for one in found]
+
+    def _read(self, found: Sequence[Any]) -> list[Any]:
+        row = list(found)
+        for place, convert in self._readers:
+            row[place] = convert(row[place])
+        return row
 
 
 class Statement:
@@ -181,12 +178,12 @@ def _form(core: sa.Executable, dialect: sa.Dialect, *, arrays: bool = False) -> 
         parameters.append((name, _binder(kinds[name].item_type if item else kinds[name], dialect)))
     returns = isinstance(core, sa.SelectBase) or bool(compiled.effective_returning)
     columns = list(core.exported_columns) if returns else []  # type: ignore[attr-defined]
-    readers = tuple(_reader(column.type, dialect) for column in columns)
+    each = ((place, _reader(column.type, dialect)) for place, column in enumerate(columns))
+    readers = tuple((place, convert) for place, convert in each if convert is not None)
     names = [re.sub(r"\W", "_", str(column.key)) for column in columns]
     row: Callable[[Iterable[Any]], Any] = namedtuple("Row", names, rename=True)._make if names else tuple  # type: ignore[attr-defined]
-    plain = all(convert is None for convert in readers)
     return Form(
-        core, str(compiled), tuple(parameters), constants, kinds, returns, None, (), row, readers, plain
+        core, str(compiled), tuple(parameters), constants, kinds, returns, None, (), row, readers
     )
 
 

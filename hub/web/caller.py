@@ -181,13 +181,10 @@ class TokenKeys:
 
     def __call__(self, kid: str) -> PublicKey:
         """The public key named `kid`, unless it was retired or serves another purpose."""
-        for record in self.hub.keyring.inventory():
-            if record.kid == kid and record.purpose == "token":
-                try:
-                    return self.hub.keyring.signer(kid).public
-                except KeyFault as fault:
-                    raise LookupError(kid) from fault
-        raise LookupError(kid)
+        try:
+            return self.hub.keyring.public(kid, purpose="token")
+        except KeyFault as fault:
+            raise LookupError(kid) from fault
 
 
 def _revocation() -> sa.Select[tuple[bytes]]:

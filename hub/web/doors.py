@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import structlog
-from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -32,7 +31,7 @@ from hub.web import (
 )
 from hub.web.answer import request_id, whereabouts
 from hub.web.deps import Hub
-from hub.web.express import Express
+from hub.web.express import Application
 from hub.web.health import Health
 from hub.web.metrics import Meter
 from hub.web.pages.mount import mount as mount_pages
@@ -69,17 +68,17 @@ PROBLEM: dict[int | str, dict[str, Any]] = {
 }
 
 
-def mount(app: FastAPI, hub: Hub, *, revision: str | None = None) -> None:
+def mount(app: Application, hub: Hub, *, revision: str | None = None) -> None:
     """Add every door of the hub to `app`; `revision` is what the tables must be at (`Health`)."""
     app.state.health = health = Health(hub, revision=revision)
     for door in DOORS:
         app.include_router(door.router, responses=PROBLEM)
     for kind in (HubError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, tell)
-    app.add_middleware(Express, doors={("POST", redeem.PATH): redeem.redeem}, tell=tell)
     app.add_middleware(RequestNumbers)
     mount_pages(app, hub)  # its headers go around everything, errors too
     app.add_middleware(Meter, leaving=lambda: health.draining)
+    app.open_express({("POST", redeem.PATH): redeem.redeem}, tell=tell)
     logging.getLogger("uvicorn.access").disabled = True  # paths only, and ours carry the request number
 
 
