@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
 from parts import FixedClock
 from registry.makers import AUDIENCE
 from world import ITEMS, TYPES, TestDepartment, World
@@ -20,6 +19,7 @@ from hub.ledger.sequence import Sequencer
 from hub.store.blobs import FileBlobs
 from hub.web.deps import Hub
 from hub.web.doors import mount
+from hub.web.express import Application
 from keys.files import Keyring
 from keys.signer import LocalSigner
 
@@ -58,7 +58,7 @@ class ApiWorld(World):
             items=ITEMS,
             schemes=load_schemes(),
         )
-        self.app = FastAPI()
+        self.app = Application()
         self.app.state.hub = self.hub
         mount(self.app, self.hub)
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
