@@ -1,9 +1,10 @@
 """The verify door over real HTTP, every Access durable, on both databases: ratios 5, 6, 8 and 10.
 
-One `yimen serve` process; thousands of people, each with a property certificate of their own (22 claims, three
-holders) and a grant of 5 claims, each asked for once; a new DPoP proof with every request, signed just before the
-round; every answer looked at; the ledger's sequencer running beside. Its neighbours in each round: a FastAPI program
-that says hello, and pgbench with one indexed SELECT of a row of 1.2 KB and one durable INSERT of an Access row.
+One `yimen serve` process on each, and on PostgreSQL one a core besides; thousands of people, each with a property
+certificate of their own (22 claims, three holders) and a grant of 5 claims, each asked for once; a new DPoP proof with
+every request, signed just before the round; every answer looked at; the ledger's sequencer running beside. Its neighbours in each round: a FastAPI program
+that says hello, and pgbench, once with one indexed SELECT of a row of 1.2 KB and one durable INSERT of an Access row,
+once with the statements that the door itself sends.
 """
 
 import asyncio
@@ -33,6 +34,8 @@ from hub.consent.model import Grant
 FIELDS = [["number"], ["use"], ["ownership"], ["town"], ["clear_title"]]
 CLAIMS = {"town_class": "A", "area_m2": "89.50", "address": "东莞市南城街道元美路 8 号 1202"}
 HIDDEN_CLAIMS = 22  # ten of the type less one that is optional, twelve of the three holders, one of the town class
+OTHERS = ("wide", "alone")
+"""Databases of the same server besides: one with a process a core in front, one for pgbench."""
 PATH, BATCH_PATH = "/v1/verifications", "/v1/verifications/batch"
 ASKS = {"asks": [{"type": "property"}]}
 ACCEPTED = b'"outcome":"accepted"'
@@ -42,8 +45,10 @@ FEW = 200
 ENOUGH = 2.5
 """So many times the requests that the fastest run so far would use are prepared."""
 
-PGBENCH = Aim(5, "verify door on PostgreSQL / pgbench SELECT + durable INSERT, c=32", 0.25, gate=True)
+PGBENCH = Aim(5, "verify door on PostgreSQL, a process a core / pgbench SELECT + durable INSERT, c=32", 0.25, gate=True)
 AGAIN = Aim(5, "the same, people asked again within the minute", 0.25)
+ALONE = Aim(5, "the same, one process, each person asked once", 0.25)
+OWN = Aim(5, "verify door on PostgreSQL, a process a core / pgbench with the door's own statements, c=32", 0.25)
 HELLO = Aim(6, "verify door on PostgreSQL / FastAPI hello", 0.30)
 HELLO_CPU = Aim(6, "the same by CPU: hello's per request / the door's per request", 0.30)
 SQLITE = Aim(8, "verify door on SQLite / on PostgreSQL", 0.9, gate=True)
@@ -110,26 +115,32 @@ def main() -> int:
     report = Report("verify_api", {**vars(given), "json": None, "claims": HIDDEN_CLAIMS, "granted": len(FIELDS)})
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(stage.folder())
-        postgres = stack.enter_context(stage.durable_postgres())
+        postgres = stack.enter_context(stage.durable_postgres(*OTHERS))
         size = {"people": given.people, "rows": given.rows}
         doors = [stack.enter_context(door("sqlite", folder / "sqlite", "", **size))]
+        rivals: list[pgbench.Rival | None] = []
         if postgres:
             doors.append(stack.enter_context(door("postgresql", folder / "postgresql", postgres, **size)))
+            wide, alone = (make_url(postgres).set(database=name).render_as_string(False) for name in OTHERS)
+            cores = os.cpu_count() or 1
+            doors.append(stack.enter_context(door("wide", folder / "wide", wide, processes=cores, **size)))
+            unserved = stage.set_stage(folder / "alone", alone)
+            asyncio.run(people_of(unserved, **size))
+            rivals = [pgbench.rival(unserved, folder), pgbench.own(unserved, folder, given.people)]
         hello = stack.enter_context(_hello(folder))
-        rival = pgbench.rival(doors[1].stage, folder) if postgres else None
-        said = _rounds(doors, hello, rival, folder, given)
+        said = _rounds(doors, hello, rivals, folder, given)
     _tell(report, doors, said)
     return finish(report, given.json)
 
 
 @contextlib.contextmanager
-def door(name: str, folder: Path, url: str, *, people: int, rows: int) -> Iterator[Door]:
+def door(name: str, folder: Path, url: str, *, people: int, rows: int, processes: int = 1) -> Iterator[Door]:
     """A served hub with so many people who have granted, and so many more certificate rows."""
     set_up = stage.set_stage(folder, url)
     granted, durability = asyncio.run(people_of(set_up, people, rows))
     if url:
         asyncio.run(_vacuum(set_up))
-    with stage.served(stage.start_hub(set_up.settings)) as server:
+    with stage.served(stage.start_hub(set_up.settings, processes=processes)) as server:
         yield Door(name, set_up, granted, server, durability)
 
 
@@ -205,10 +216,13 @@ class Neighbours:
 
     hello: list[load.Load] = field(default_factory=list)
     pgbench: list[float] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
     raw_verify: list[float] = field(default_factory=list)
 
 
-def _rounds(doors: list[Door], hello: Server, rival: pgbench.Rival | None, folder: Path, given: Any) -> Neighbours:
+def _rounds(
+    doors: list[Door], hello: Server, rivals: Sequence[pgbench.Rival | None], folder: Path, given: Any
+) -> Neighbours:
     said, raw = Neighbours(), made_tokens(int(time.time()))[0]["raw_verify"]
     expected = {door.name: _warm_up(door, folder, given.connections) for door in doors}
 
@@ -221,8 +235,9 @@ def _rounds(doors: list[Door], hello: Server, rival: pgbench.Rival | None, folde
         said.hello.append(found)
 
     def race() -> None:
-        if rival:
-            said.pgbench.append(rival.per_second(given.seconds, given.connections))
+        for rival, found in zip(rivals, (said.pgbench, said.own), strict=False):
+            if rival:
+                found.append(rival.per_second(given.seconds, given.connections))
 
     def knock(door: Door) -> None:
         fastest = max([expected[door.name], *door.per_second])
@@ -330,11 +345,14 @@ def _tell(report: Report, doors: Sequence[Door], said: Neighbours) -> None:
         client_cpu_us=statistics.median(one.client_cpu for one in said.hello),
     )  # fmt: skip
     report.result("raw_verify", per_cpu_second=statistics.median(said.raw_verify))
-    sqlite, postgres = doors[0], doors[1] if len(doors) > 1 else None
-    if said.pgbench and postgres:
+    sqlite, (postgres, wide) = doors[0], doors[1:] if len(doors) > 1 else (None, None)
+    if said.pgbench and postgres and wide:
         report.result("pgbench", per_second=statistics.median(said.pgbench))
-        report.ratio(PGBENCH, postgres.per_second, said.pgbench)
-        report.ratio(AGAIN, postgres.again, said.pgbench)
+        report.result("pgbench_own", per_second=statistics.median(said.own))
+        report.ratio(PGBENCH, wide.per_second, said.pgbench)
+        report.ratio(AGAIN, wide.again, said.pgbench)
+        report.ratio(ALONE, postgres.per_second, said.pgbench)
+        report.ratio(OWN, wide.per_second, said.own)
     else:
         report.skip(PGBENCH, "PostgreSQL or pgbench is not installed: apt-get install -y postgresql")
     if postgres:
