@@ -3,8 +3,8 @@
 One `yimen serve` process on each, and on PostgreSQL one a core besides; thousands of people, each with a property
 certificate of their own (22 claims, three holders) and a grant of 5 claims, each asked for once; a new DPoP proof with
 every request, signed just before the round; every answer looked at; the ledger's sequencer running beside. Its
-neighbours in each round: a FastAPI program that says hello, and pgbench, once with one indexed SELECT of a row of 1.2 KB
-and one durable INSERT of an Access row, once with the statements that the door itself sends.
+neighbours in each round: a FastAPI program that says hello, and pgbench, once with one indexed SELECT of a row of 1.2
+KB and one durable INSERT of an Access row, once with the statements that the door itself sends.
 """
 
 import asyncio
