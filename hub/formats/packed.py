@@ -19,7 +19,6 @@ within the other, which may go too deep: then it is unpacked at once, and compar
 """
 
 import hashlib
-import re
 import zlib
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
@@ -32,7 +31,6 @@ from keys import base64url
 PACKED = 0x01
 SALT = 16
 _OURS = b"\x00\x01\x02"
-_DIGEST = re.compile(rb"\x01([0-9a-f]{2})")
 _SD, _ELEMENT = b'"_sd"', b'"..."'
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 
@@ -147,14 +145,23 @@ def _unpack(rested: bytes) -> tuple[SdJwt, list[Known]]:
     header, payload, *parts = squeezed.decompress(rested[rest:], MAX_BYTES).split(b"\x00")
     if not squeezed.eof:
         raise ValueError("cut short")
-    for place, part in enumerate(parts):
-        if part[:1] == b"\x02":
-            parts[place] = b'["%b",%b]' % (base64url.encode(rested[salt : salt + SALT]).encode(), part[1:])
-            salt += SALT
+    salts = iter(_spelled([rested[place : place + SALT] for place in range(salt, rest, SALT)], 2))
+    parts = [
+        b"".join((b'["', next(salts), b'",', part[1:], b"]")) if part[:1] == b"\x02" else part for part in parts
+    ]
     disclosures = _Disclosures(parts)
-    segments = (header, _DIGEST.sub(disclosures.digest, payload), signature)
-    known = [disclosures.at(place) for place in range(len(parts))]
+    segments = (header, disclosures.filled(payload), signature)
+    known = disclosures.all()
     return SdJwt(".".join(map(base64url.encode, segments)), tuple(one.text for one in known), None), known
+
+
+def _spelled(some: list[bytes], padding: int) -> list[bytes]:
+    """Base64url of byte strings of one length, which `padding` zero bytes make a multiple of three; in one call."""
+    if not some:
+        return []
+    every = b2a_base64(bytes(padding).join(some), newline=False).translate(_TO_URL)
+    step = (len(some[0]) + padding) // 3 * 4
+    return [every[place : place + step - padding] for place in range(0, step * len(some), step)]
 
 
 class _Disclosures:
@@ -167,18 +174,28 @@ class _Disclosures:
 
     def __init__(self, parts: list[bytes]) -> None:
         self.parts = parts
-        self.known = [None if b"\x01" in part else _known(part) for part in parts]
+        self.known: list[Known | None] = [None] * len(parts)
+        plain = [place for place, part in enumerate(parts) if b"\x01" not in part]
+        spelled = [b2a_base64(parts[place], newline=False).translate(_TO_URL, b"=") for place in plain]
+        digests = _spelled([hashlib.sha256(one).digest() for one in spelled], 1)
+        for place, text, digest in zip(plain, spelled, digests, strict=True):
+            self.known[place] = Known(text.decode(), digest.decode(), parts[place])
 
     def at(self, place: int) -> Known:
         """The disclosure at a place."""
         found = self.known[place]
         if found is None:
-            found = self.known[place] = _known(_DIGEST.sub(self.digest, self.parts[place]))
+            found = self.known[place] = _known(self.filled(self.parts[place]))
         return found
 
-    def digest(self, match: re.Match[bytes]) -> bytes:
-        """The digest that stands where a place was named."""
-        return self.at(int(match[1], 16)).digest.encode()
+    def filled(self, text: bytes) -> bytes:
+        """The text with a digest where a place was named."""
+        first, *named = text.split(b"\x01")
+        return first + b"".join([self.at(int(one[:2], 16)).digest.encode() + one[2:] for one in named])
+
+    def all(self) -> list[Known]:
+        """Every disclosure, in order."""
+        return [self.at(place) for place in range(len(self.parts))]
 
 
 def _known(raw: bytes) -> Known:
