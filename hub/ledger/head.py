@@ -10,12 +10,15 @@ from hub.formats import jws
 from hub.formats.merkle import Frontier
 from hub.formats.note import Checkpoint, Note, Vkey, make_vkey, parse, verify_checkpoint
 from hub.ledger.model import head, leaves
+from hub.store.statement import Statement
 from hub.store.tx import View
 from keys.algorithms import EDDSA
 from keys.signer import Signer
 
 ONLY = 1
 """There is one ledger in a hub, and this is its row."""
+HEAD = Statement(lambda _: sa.select(head).where(head.c.id == ONLY))
+HEAD_LOCKED = Statement(lambda _: sa.select(head).where(head.c.id == ONLY).with_for_update())
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,8 @@ async def read_head(view: View, *, lock: bool = False) -> Head:
     Raises Unavailable `ledger.absent` when no ledger was ever created here: one is made by ceremony only.
     Raises Internal `ledger.head_broken` when the stored tree edge does not give the stored root.
     """
-    query = sa.select(head).where(head.c.id == ONLY)
-    row = await view.first(query.with_for_update() if lock else query)
-    if row is None:
+    rows = await view.each(HEAD_LOCKED if lock else HEAD, [{}])
+    if not rows:
         raise Unavailable(
             "ledger.absent",
             "透明日志尚未创建或已丢失，系统停止写入。",
@@ -53,6 +55,7 @@ async def read_head(view: View, *, lock: bool = False) -> Head:
             next_zh="首次安装请运行 yimen init；否则请从备份恢复，切勿新建。",
             next_en="On a first installation run: yimen init. Otherwise restore the backup; do not create anew.",
         )
+    row = rows[0]
     edge = Frontier.from_bytes(row.frontier)
     if edge.size != row.size or edge.root() != row.root:
         raise broken_head("the stored edge of the tree does not give the stored root")

@@ -1,8 +1,12 @@
 """Put tiles and the checkpoint where everybody can read them: tiles first, the checkpoint that needs them last."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
 
+import sqlalchemy as sa
+
+from hub.actor import SYSTEM
 from hub.errors import Conflict, HubError, Internal, Malformed, NotFound, Unprocessable
 from hub.formats.merkle import verify_consistency
 from hub.formats.note import Checkpoint, Note, Vkey, parse, verify_checkpoint
@@ -10,12 +14,21 @@ from hub.formats.tiles import ENTRIES, WIDTH, Tile, bundle, split_hashes, tiles_
 from hub.ledger.head import Head
 from hub.ledger.model import head
 from hub.ledger.tileset import CHECKPOINT, PREFIX, TileReader
-from hub.ledger.tiling import Edge, read_hashes, read_leaves, tail_tile, tiles_from
+from hub.ledger.tiling import Edge, read_leaves, tail_tile, tiles_from, tiles_of
 from hub.store.blobs import Blobs
-from hub.store.tx import Tx, View
+from hub.store.statement import Statement
+from hub.store.tx import Database, Tx, View
 
 ABREAST = 8
 """Tiles written at the same time."""
+PUBLISHED = Statement(
+    lambda _: (
+        head.update()
+        .where(head.c.epoch == sa.bindparam("holder"))
+        .values(published_size=sa.bindparam("out"))
+        .returning(head.c.published_size)
+    )
+)
 
 
 class Publisher:
@@ -28,21 +41,37 @@ class Publisher:
         self._key = key
         self._edge: Edge | None = None
 
-    async def write_tiles(self, view: View, found: Head) -> list[Tile]:
+    async def write_tiles(self, db: Database, found: Head, fresh: Sequence[Any] = ()) -> list[Tile]:
         """Write the tiles between the published size and the head's, and only then answer; idempotent.
 
+        `fresh`: the rows of the head's last leaves, when the caller has just hashed them from their stored bytes.
+
         1. The edge comes from memory, else from the tiles that are out, else from the stored leaves.
-        2. Leaves are hashed again from their bytes. 3. The edge that results is the head's, or nothing is
-        published: Internal `ledger.tiles_mismatch`, and the next try begins from the stored leaves.
+        2. Leaves are hashed again from their bytes, unless all that are missing are `fresh`. 3. The edge that results
+        is the head's, or nothing is published: Internal `ledger.tiles_mismatch`, and the next try begins from the
+        stored leaves.
         """
         edge, self._edge = self._edge, None
+        if edge is not None and edge.size == found.published_size == found.size - len(fresh):
+            tiles = tiles_of(edge, fresh, found.size)
+            if edge.frontier() == found.frontier:  # 3
+                written = await self._put_all(_one_by_one(tiles))
+                self._edge = edge
+                return written
+            edge = None
+        async with db.view(SYSTEM) as view:
+            return await self._from_stored(view, edge, found)
+
+    async def _from_stored(self, view: View, edge: Edge | None, found: Head) -> list[Tile]:
         if edge is None or edge.size != found.published_size:  # 1
             edge = await self._load_edge(view, found.published_size)
         written = await self._put_all(tiles_from(view, edge, found.size))  # 2
-        if edge.frontier() != found.frontier:  # 3
+        right = edge.frontier() == found.frontier
+        if not right:  # 3
             edge = Edge()
             written = await self._put_all(tiles_from(view, edge, found.size))
-        if edge.frontier() != found.frontier:
+            right = edge.frontier() == found.frontier
+        if not right:
             raise Internal(
                 "ledger.tiles_mismatch",
                 "透明日志的数据块与树头不一致，停止发布。",
@@ -124,7 +153,9 @@ class Publisher:
             if tail is None:
                 edge.tails[level] = []
             elif level == 0:
-                edge.tails[0] = await read_hashes(view, size // WIDTH * WIDTH, size)
+                rows = await read_leaves(view, size // WIDTH * WIDTH, size)
+                edge.tails[0] = [row.leaf_hash for row in rows]
+                edge.entries = [row.data for row in rows]
             else:
                 try:
                     edge.tails[level] = split_hashes(await self.reader.read(tail), tail.width)
@@ -169,8 +200,7 @@ class Publisher:
 
 async def mark_published(tx: Tx, *, size: int, epoch: int) -> None:
     """Remember how far everything is out. Raises Conflict `ledger.fenced` when another holds the office."""
-    done = await tx.run(head.update().where(head.c.epoch == epoch).values(published_size=size))
-    if not done:
+    if not await tx.each(PUBLISHED, [{"holder": epoch, "out": size}]):
         raise fenced()
 
 
@@ -179,6 +209,11 @@ def fenced() -> Conflict:
     return Conflict(
         "ledger.fenced", "另一进程已接管日志排序。", "Another process has taken over sequencing the ledger."
     )
+
+
+async def _one_by_one(tiles: Sequence[tuple[Tile, bytes]]) -> AsyncIterator[tuple[Tile, bytes]]:
+    for one in tiles:
+        yield one
 
 
 def _full_tiles(size: int) -> list[Tile]:

@@ -5,10 +5,12 @@ its signed checkpoint), then tiles, then the checkpoint. A crash anywhere leaves
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from hub.actor import SYSTEM
 from hub.errors import Conflict, HubError, Internal, Unavailable
@@ -27,13 +29,51 @@ from keys.signer import Signer
 
 BATCH = 2048
 """Leaves sequenced in one transaction: on SQLite it holds the only write lock meanwhile."""
-GIVE = Statement(
-    lambda _: leaves.update()
-    .where(leaves.c.seq == sa.bindparam("at"), leaves.c.idx.is_(None))
-    .values(idx=sa.bindparam("place", type_=sa.BigInteger))
-)
 MAX_UNPUBLISHED = 64 * BATCH
 """With the object store away, indices are given out no further than this beyond what is published."""
+
+GIVE = Statement(
+    lambda _: (
+        leaves.update()
+        .where(leaves.c.seq == sa.bindparam("at"), leaves.c.idx.is_(None))
+        .values(idx=sa.bindparam("place", type_=sa.BigInteger))
+    )
+)
+
+
+def _give_all(_: str) -> sa.Executable:
+    pending = sa.bindparam("pending", type_=postgresql.ARRAY(sa.BigInteger))
+    place = sa.bindparam("start", type_=sa.BigInteger) + sa.func.array_position(pending, leaves.c.seq) - 1
+    return leaves.update().where(leaves.c.seq == sa.any_(pending), leaves.c.idx.is_(None)).values(idx=place)
+
+
+GIVE_ALL = Statement(_give_all)
+"""PostgreSQL: all in one execution."""
+WAITING = Statement(lambda _: sa.select(leaves.c.seq).where(leaves.c.idx.is_(None)).limit(1))
+PENDING = Statement(
+    lambda _: (
+        sa.select(leaves.c.seq, leaves.c.data, leaves.c.leaf_hash)
+        .where(leaves.c.idx.is_(None))
+        .order_by(leaves.c.seq)
+        .limit(sa.bindparam("most", type_=sa.Integer))
+    )
+)
+GIVEN = Statement(
+    lambda _: sa.select(sa.func.count().label("leaves")).where(leaves.c.idx >= sa.bindparam("start"))
+)
+NEW = ("size", "root", "frontier", "checkpoint", "signed_at")
+SWAP = Statement(
+    lambda _: (
+        head.update()
+        .where(
+            head.c.epoch == sa.bindparam("holder"),
+            head.c.size == sa.bindparam("old_size"),
+            head.c.root == sa.bindparam("old_root"),
+        )
+        .values({name: sa.bindparam(f"new_{name}", type_=head.c[name].type) for name in NEW})
+        .returning(head.c.size)
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +108,7 @@ class Sequencer:
         self._publisher = Publisher(blobs, key=self._key, prefix=prefix)
         self._epoch: int | None = None
         self._seen = 0
+        self._busy = False
 
     async def take_office(self) -> Head:
         """Fence all others off, repair what a crash left, and publish the head.
@@ -102,16 +143,8 @@ class Sequencer:
         """
         if self._epoch is None:
             raise fenced()
-        async with self._db.view(SYSTEM) as view:
-            found = await read_head(view)
-            if found.epoch != self._epoch:
-                self._epoch = None
-                raise fenced()
-            waiting = await view.value(sa.select(leaves.c.seq).where(leaves.c.idx.is_(None)).limit(1))
-        added = 0
-        if waiting is not None and found.size - found.published_size < MAX_UNPUBLISHED:
-            async with self._db.tx(SYSTEM) as tx:
-                found, added = await self._sequence(tx, self._epoch)
+        found, fresh = await self._take(self._epoch)
+        self._busy = bool(fresh)
         if found.size < self._seen:
             self._epoch = None
             raise Internal(
@@ -119,10 +152,10 @@ class Sequencer:
             )
         self._seen = found.size
         if found.published_size != found.size:
-            await self._publish(found)
+            await self._publish(found, fresh)
         else:
             await self._ask_again(found)
-        return Sequenced(added, found.size)
+        return Sequenced(len(fresh), found.size)
 
     async def run(
         self,
@@ -158,8 +191,22 @@ class Sequencer:
                 wait = 10.0
             await pause(stop, wait)
 
-    async def _sequence(self, tx: Tx, epoch: int) -> tuple[Head, int]:
-        """One transaction of the database.
+    async def _take(self, epoch: int) -> tuple[Head, list[Any]]:
+        """The head, and the rows of the leaves that it was just extended by. Where leaves came a moment ago more will
+        have come; else it is only looked, which on SQLite holds nobody up."""
+        if not self._busy:
+            async with self._db.view(SYSTEM) as view:
+                found = await read_head(view)
+                if found.epoch != epoch:
+                    self._epoch = None
+                    raise fenced()
+                if not await view.each(WAITING, [{}]):
+                    return found, []
+        async with self._db.tx(SYSTEM) as tx:
+            return await self._sequence(tx, epoch)
+
+    async def _sequence(self, tx: Tx, epoch: int) -> tuple[Head, list[Any]]:
+        """One transaction of the database: the head after it, and the rows of the leaves that it added.
 
         1. The head is locked, still ours, not shorter than we have seen, and its own signature holds.
         2. Time has not gone backwards. 3. Pending leaves in the order of the database's number; each is hashed
@@ -170,8 +217,8 @@ class Sequencer:
             self._epoch = None
             raise fenced()
         prove_head(found, self._key)
-        if found.size < self._seen:
-            return found, 0
+        if found.size < self._seen or found.size - found.published_size >= MAX_UNPUBLISHED:
+            return found, []
         if tx.now < found.signed_at:  # 2
             raise Unavailable(
                 "ledger.clock_backwards",
@@ -180,42 +227,27 @@ class Sequencer:
                 next_zh="请检查时间同步。",
                 next_en="Check the time synchronisation.",
             )
-        edge, indexed = await self._extend(tx, found)  # 3
-        if not indexed:
-            return found, 0
-        await tx.each(GIVE, indexed)  # 4
-        given = await tx.value(sa.select(sa.func.count()).where(leaves.c.idx >= found.size))
-        if given != len(indexed):
+        edge, rows = await self._extend(tx, found)  # 3
+        if not rows:
+            return found, []
+        await give(tx, [row.seq for row in rows], first=found.size)  # 4
+        if (await tx.each(GIVEN, [{"start": found.size}]))[0].leaves != len(rows):
             raise Internal(
                 "ledger.index_taken", "日志序号冲突。", "Indices were given to other leaves before."
             )
         note = str(sign_checkpoint(Checkpoint(self._origin, edge.size, edge.root()), self._signer, self._key))
-        swapped = await tx.run(  # 5
-            head.update()
-            .where(head.c.epoch == epoch, head.c.size == found.size, head.c.root == found.root)
-            .values(
-                size=edge.size,
-                root=edge.root(),
-                frontier=edge.to_bytes(),
-                checkpoint=note,
-                signed_at=tx.now,
-            )
-        )
-        if not swapped:
+        old = {"holder": epoch, "old_size": found.size, "old_root": found.root}
+        now = (edge.size, edge.root(), edge.to_bytes(), note, tx.now)
+        new = {f"new_{name}": value for name, value in zip(NEW, now, strict=True)}
+        if not await tx.each(SWAP, [old | new]):  # 5
             self._epoch = None
             raise fenced()
-        new = Head(found.origin, edge.size, edge.root(), edge, epoch, note, tx.now, found.published_size)
-        return new, len(indexed)
+        extended = Head(found.origin, *now[:2], edge, epoch, note, tx.now, found.published_size)
+        return extended, rows
 
-    async def _extend(self, tx: Tx, found: Head) -> tuple[Frontier, list[dict[str, int]]]:
+    async def _extend(self, tx: Tx, found: Head) -> tuple[Frontier, list[Any]]:
         edge = found.frontier.copy()
-        indexed: list[dict[str, int]] = []
-        rows = await tx.all(
-            sa.select(leaves.c.seq, leaves.c.data, leaves.c.leaf_hash)
-            .where(leaves.c.idx.is_(None))
-            .order_by(leaves.c.seq)
-            .limit(self._batch)
-        )
+        rows = await tx.each(PENDING, [{"most": self._batch}])
         for row in rows:
             if leaf_hash(row.data) != row.leaf_hash:
                 raise Internal(
@@ -224,13 +256,11 @@ class Sequencer:
                     f"The pending leaf with number {row.seq} is damaged; signing has stopped.",
                     seq=row.seq,
                 )
-            indexed.append({"at": row.seq, "place": edge.size})
             edge.append(row.leaf_hash)
-        return edge, indexed
+        return edge, rows
 
-    async def _publish(self, found: Head, *, first: bool = False) -> None:
-        async with self._db.view(SYSTEM) as view:
-            written = await self._publisher.write_tiles(view, found)
+    async def _publish(self, found: Head, fresh: Sequence[Any] = (), *, first: bool = False) -> None:
+        written = await self._publisher.write_tiles(self._db, found, fresh)
         if first:
             await self._publisher.agree_with_published(found)
         if self._epoch is None:
@@ -272,6 +302,14 @@ class Sequencer:
     def short_of_witnesses(self) -> bool:
         """Whether what is out carries fewer cosignatures than the quorum: an alarm, never a stop."""
         return bool(self._cosigner and self._out and self._cosigner.short(self._out))
+
+
+async def give(tx: Tx, pending: Sequence[int], *, first: int) -> None:
+    """Give these leaves, named by the database's number, the indices from `first` on, in their order."""
+    if tx.dialect == "postgresql":
+        await tx.each(GIVE_ALL, [{"pending": pending, "start": first}])
+    else:
+        await tx.each(GIVE, [{"at": one, "place": place} for place, one in enumerate(pending, first)])
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:

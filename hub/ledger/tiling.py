@@ -1,19 +1,27 @@
 """Tiles out of stored leaves: the edge of the tree carried along, every leaf re-hashed on the way."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
 from hub.errors import Internal
-from hub.formats.merkle import Frontier, leaf_hash
+from hub.formats.merkle import Frontier, leaf_hash, node_hash
 from hub.formats.tiles import ENTRIES, HEIGHT, WIDTH, Tile, bundle, exists_at
 from hub.ledger.model import leaves
+from hub.store.statement import Statement
 from hub.store.tx import View
 
 CHUNK = 16 * WIDTH
 """Leaves read at a time; a whole number of tiles."""
+LEAVES = Statement(
+    lambda _: (
+        sa.select(leaves.c.idx, leaves.c.data, leaves.c.leaf_hash)
+        .where(leaves.c.idx >= sa.bindparam("start"), leaves.c.idx < sa.bindparam("end"))
+        .order_by(leaves.c.idx)
+    )
+)
 
 
 @dataclass(slots=True)
@@ -22,26 +30,38 @@ class Edge:
 
     size: int = 0
     tails: dict[int, list[bytes]] = field(default_factory=dict)
+    entries: list[bytes] = field(default_factory=list)
+    """The leaves whose hashes are `tails[0]`: their bundle is written anew when more come."""
 
     def frontier(self) -> Frontier:
         """The same edge as roots of complete subtrees: equal to the head's, or this edge is wrong."""
         peaks: list[bytes] = []
         for level in sorted(self.tails, reverse=True):
-            peaks += Frontier.of(self.tails[level]).peaks
+            peaks += peaks_of(self.tails[level])
         return Frontier(self.size, peaks)
 
 
-def grow(edge: Edge, entries: list[bytes], hashes: list[bytes]) -> list[tuple[Tile, bytes]]:
-    """Advance `edge` over the leaves that begin at its last unfinished tile; the tiles that result, lowest first.
+def peaks_of(hashes: list[bytes]) -> list[bytes]:
+    """The roots of the complete subtrees that these hashes make up, largest first: as `Frontier.of`, level by level."""
+    peaks: list[bytes] = []
+    while hashes:
+        if len(hashes) & 1:
+            peaks.append(hashes[-1])
+        hashes = [node_hash(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=False)]
+    return peaks[::-1]
 
-    `entries` and `hashes` repeat the leaves of the unfinished tile, because its bundle is written anew.
-    """
+
+def grow(edge: Edge, entries: list[bytes], hashes: list[bytes]) -> list[tuple[Tile, bytes]]:
+    """Advance `edge` over the leaves that come next; the tiles that result, lowest first."""
     found: list[tuple[Tile, bytes]] = []
     first = edge.size // WIDTH
+    entries = edge.entries + entries
     for at in range(0, len(entries), WIDTH):
         part = entries[at : at + WIDTH]
         found.append((Tile(ENTRIES, first + at // WIDTH, len(part)), bundle(part)))
-    edge.size, below = first * WIDTH + len(hashes), hashes
+    edge.size += len(hashes)
+    edge.entries = entries[len(entries) // WIDTH * WIDTH :]
+    below = edge.tails.get(0, []) + hashes
     level = 0
     while True:
         done = len(below) // WIDTH
@@ -50,7 +70,7 @@ def grow(edge: Edge, entries: list[bytes], hashes: list[bytes]) -> list[tuple[Ti
             part = below[at : at + WIDTH]
             found.append((Tile(level, first + at // WIDTH, len(part)), b"".join(part)))
             if len(part) == WIDTH:
-                up.append(Frontier.of(part).root())
+                up += peaks_of(part)
         edge.tails[level] = below[done * WIDTH :]
         if not up:
             return found
@@ -66,26 +86,26 @@ async def tiles_from(view: View, edge: Edge, size: int) -> AsyncIterator[tuple[T
     Each leaf is hashed again from its stored bytes. Raises Internal `ledger.leaf_corrupt` naming the index.
     """
     while edge.size < size:
-        start = edge.size // WIDTH * WIDTH
-        rows = await read_leaves(view, start, min(start + CHUNK, size))
-        for tile, data in grow(edge, [row.data for row in rows], [row.leaf_hash for row in rows]):
-            if exists_at(tile, size):
-                yield tile, data
+        rows = await read_leaves(view, edge.size, min(edge.size // WIDTH * WIDTH + CHUNK, size))
+        for one in tiles_of(edge, rows, size):
+            yield one
 
 
-async def read_leaves(view: View, start: int, end: int) -> list[sa.Row[Any]]:
+def tiles_of(edge: Edge, rows: Sequence[Any], size: int) -> list[tuple[Tile, bytes]]:
+    """Advance `edge` over the leaves that come next; the tiles that result and are part of the tree of `size`."""
+    grown = grow(edge, [row.data for row in rows], [row.leaf_hash for row in rows])
+    return [(tile, data) for tile, data in grown if exists_at(tile, size)]
+
+
+async def read_leaves(view: View, start: int, end: int) -> list[Any]:
     """The rows of the leaves [start, end), each proved by hashing. Raises Internal `ledger.leaf_corrupt`."""
-    rows = await view.all(
-        sa.select(leaves.c.idx, leaves.c.data, leaves.c.leaf_hash)
-        .where(leaves.c.idx >= start, leaves.c.idx < end)
-        .order_by(leaves.c.idx)
-    )
+    rows = await view.each(LEAVES, [{"start": start, "end": end}])
     for index, row in enumerate(rows, start):
         if row.idx != index or leaf_hash(row.data) != row.leaf_hash:
             raise corrupt_leaf(index)
     if len(rows) != end - start:
         raise corrupt_leaf(start + len(rows))
-    return list(rows)
+    return rows
 
 
 async def read_hashes(view: View, start: int, end: int) -> list[bytes]:
