@@ -3,13 +3,15 @@
 So a notice is there once for each thing that happened, whatever dies in between; sending comes after (`deliver.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from hub.ids import bucket_of, public_token, uuid7
 from hub.notices.happenings import Types, next_happenings
@@ -27,8 +29,8 @@ from hub.notices.model import (
 )
 from hub.notices.told import Event, Told
 from hub.notices.wishes import wishes_of
-from hub.store.rows import rows_of
-from hub.store.statement import insert
+from hub.store.lookup import Lookup
+from hub.store.statement import Statement, insert
 from hub.store.tx import Tx
 
 NOTICE_LIVES = timedelta(days=3)
@@ -36,38 +38,67 @@ NOTICE_LIVES = timedelta(days=3)
 EVENT_LIVES = timedelta(days=4)
 """So long an event is tried; the schedule of retries fits in."""
 
-NOTICE = insert(notices, unless_there=True, returning=("id",))
+_WRITTEN = tuple(column for column in notices.c if column.name != "read_at")
+
+
+def _new_notices(dialect: str) -> sa.Executable:
+    """One row an execution, as SQLite likes it; on PostgreSQL all in one, each column a list. Facts come as JSON."""
+    kinds = {column.name: sa.Text() if column is notices.c.facts else column.type for column in _WRITTEN}
+    if dialect == "sqlite":
+        values = {name: sa.bindparam(name, type_=kind) for name, kind in kinds.items()}
+        return sqlite.insert(notices).values(values).on_conflict_do_nothing().returning(notices.c.id)
+    lists = (sa.func.unnest(sa.bindparam(name, type_=postgresql.ARRAY(kind))) for name, kind in kinds.items())
+    cells = [sa.cast(one, column.type) for one, column in zip(lists, _WRITTEN, strict=True)]
+    made = postgresql.insert(notices).from_select(list(kinds), sa.select(*cells))
+    return made.on_conflict_do_nothing().returning(notices.c.id)
+
+
+NEW_NOTICES = Statement(_new_notices)
+CONTACTS = Lookup(
+    lambda _: sa.select(contacts.c.id, contacts.c.subject_id, contacts.c.channel).where(
+        contacts.c.verified_at.is_not(None), contacts.c.removed_at.is_(None)
+    ),
+    contacts.c.bucket,
+    contacts.c.subject_id,
+)
 DELIVERY = insert(deliveries)
 
 
-async def derive(tx: Tx, *, types: Types, looks: Read | None = None) -> int:
-    """Turn what happened, and `looks` if they were read, into notices and deliveries, some at a time; how much was
-    taken up (happenings and leaves). Safe beside others."""
-    taken, told = await next_happenings(tx, types=types)
-    people = [one for one in told if isinstance(one, Told)]
+class Taken(NamedTuple):
+    """How much was taken up: entries of the outbox, and leaves of the ledger."""
+
+    entries: int
+    leaves: int
+
+
+async def derive(tx: Tx, *, types: Types, looks: Read | None = None) -> Taken:
+    """Turn what happened, and `looks` if they were read, into notices and deliveries, some at a time. Safe beside
+    others."""
+    entries, told = await next_happenings(tx, types=types)
+    people, through = [one for one in told if isinstance(one, Told)], 0
     if looks is not None and await take_looks(tx, looks):
         people += looks.told
-        taken += looks.end - looks.start
+        through = looks.end - looks.start
     await write_notices(tx, people)
     await _events(tx, [one for one in told if isinstance(one, Event)])
-    return taken
+    return Taken(entries, through)
 
 
 async def write_notices(tx: Tx, told: Sequence[Told]) -> None:
     """In the order of their keys, so that two processes never wait for each other in a circle."""
-    rows = {uuid7(): one for one in sorted(told, key=lambda one: (one.subject_id, one.digest))}
-    made = {row.id for row in await tx.each(NOTICE, [_notice(key, one) for key, one in rows.items()])}
+    ordered = sorted(((one.subject_id, one.digest, one) for one in told), key=itemgetter(0, 1))
+    rows = {uuid7(): one for *_, one in ordered}
+    made = await _insert(tx, [_notice(key, one, digest) for key, (_, digest, one) in zip(rows, ordered, strict=True)])
     loud = {key: one for key, one in rows.items() if key in made and one.kind in LOUD}
-    people = {one.subject_id for one in loud.values()}
-    wishes = await wishes_of(tx, people)
-    reached = await _contacts(tx, people)
+    reached = await _contacts(tx, {one.subject_id for one in loud.values()})
+    wishes = await wishes_of(tx, reached)
     out = []
     for key, one in loud.items():
-        wish, shown = wishes[one.subject_id], max(tx.now, one.shown_from or one.at)
-        if not wish.wants(one.kind):
+        if one.subject_id not in reached or not (wish := wishes[one.subject_id]).wants(one.kind):
             continue
-        for contact in reached.get(one.subject_id, ()):
-            until = one.until or shown + NOTICE_LIVES
+        shown = max(tx.now, one.shown_from or one.at)
+        until = one.until or shown + NOTICE_LIVES
+        for contact in reached[one.subject_id]:
             out.append(
                 delivery(
                     tx.now, channel=contact.channel, purpose=Purpose.NOTICE, subject_id=one.subject_id,
@@ -77,13 +108,16 @@ async def write_notices(tx: Tx, told: Sequence[Told]) -> None:
     await tx.each(DELIVERY, out)
 
 
+async def _insert(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> set[UUID]:
+    """The ids of those that were not there yet."""
+    if tx.dialect == "postgresql" and rows:
+        rows = [{column.name: [row[column.name] for row in rows] for column in _WRITTEN}]
+    return {row.id for row in await tx.each(NEW_NOTICES, rows)}
+
+
 async def _contacts(tx: Tx, people: set[UUID]) -> dict[UUID, list[Any]]:
-    keys = {(bucket_of(one), one) for one in people}
-    query = sa.select(contacts.c.id, contacts.c.subject_id, contacts.c.channel).where(
-        contacts.c.verified_at.is_not(None), contacts.c.removed_at.is_(None)
-    )
     found: dict[UUID, list[Any]] = {}
-    for row in await rows_of(tx, query, sa.tuple_(contacts.c.bucket, contacts.c.subject_id), keys):
+    for row in await CONTACTS.rows(tx, [(bucket_of(one), one) for one in people]):
         found.setdefault(row.subject_id, []).append(row)
     return found
 
@@ -159,7 +193,7 @@ def delivery(
     }
 
 
-def _notice(key: UUID, one: Told) -> dict[str, Any]:
+def _notice(key: UUID, one: Told, digest: bytes) -> dict[str, Any]:
     return {
         "bucket": bucket_of(one.subject_id),
         "id": key,
@@ -167,10 +201,9 @@ def _notice(key: UUID, one: Told) -> dict[str, Any]:
         "subject_id": one.subject_id,
         "about": one.about,
         "kind": one.kind,
-        "source": one.digest,
+        "source": digest,
         "ref": one.ref,
-        "facts": one.facts,
+        "facts": orjson.dumps(one.facts).decode(),
         "at": one.at,
         "shown_from": one.shown_from or one.at,
-        "read_at": None,
     }

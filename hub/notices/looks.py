@@ -17,75 +17,120 @@ from hub.consent.model import Basis, grants
 from hub.ledger.model import head, leaves
 from hub.notices.model import NoticeKind, notice_cursor
 from hub.notices.told import Told, concerned, only_people, to_each
+from hub.registry.model import SubjectKind, subjects
+from hub.store.lookup import Lookup
 from hub.store.model import public_ids
-from hub.store.rows import rows_of
+from hub.store.small import as_uuid
+from hub.store.statement import Statement
 from hub.store.tx import Tx, View
 
 LEAVES_AT_ONCE = 5_000
-LOOKS_AT_ONCE = 100
-"""On SQLite the one writer is held while their notices are written."""
+LOOKS_AT_ONCE = 500
+"""On SQLite the one writer is held while their notices are written: some ten milliseconds."""
 ROW = 1
 PULL_ASKED = "pull.asked"
 """A pull is recorded before it is made; how it ended is a look of its own, and that is told."""
 PROOFS = "prove-"
 """Purposes of looks by which the hub proves that somebody may act for another: the person who acts knows of them."""
 
-_LOOKS = sa.select(
-    *(
-        accesses.c[name]
-        for name in (
-            "bucket", "public_id", "subject_id", "subject_seq", "department", "item_code", "case_id", "purpose",
-            "basis", "grant_public_id", "type_code", "outcome", "reason", "at", "visible_at",
-        )
+CURSOR = Statement(lambda _: sa.select(notice_cursor.c.idx).where(notice_cursor.c.id == ROW))
+SIZE = Statement(lambda _: sa.select(head.c.size))
+MOVE = Statement(
+    lambda _: (
+        notice_cursor.update()
+        .where(notice_cursor.c.id == ROW, notice_cursor.c.idx == sa.bindparam("start"))
+        .values(idx=sa.bindparam("end"))
+        .returning(notice_cursor.c.idx)
     )
-)  # fmt: skip
+)
+
+
+def _moments(_: str) -> sa.Select[Any]:
+    """When the next looks were recorded, how many at each moment, and the last of their leaves."""
+    some = (
+        sa.select(leaves.c.idx, leaves.c.created_at)
+        .where(leaves.c.idx >= sa.bindparam("start"), leaves.c.idx < sa.bindparam("end"), leaves.c.kind == "access")
+        .order_by(leaves.c.idx)
+        .limit(sa.bindparam("most", type_=sa.Integer))
+        .subquery()
+    )
+    found = sa.select(some.c.created_at, sa.func.count().label("looks"), sa.func.max(some.c.idx).label("last"))
+    return found.group_by(some.c.created_at)
+
+
+def _looks(dialect: str) -> sa.Select[Any]:
+    """Looks, and what kind of subject each holder is: read by key for each look, whatever a planner thinks of it."""
+    holder = sa.select(subjects.c.kind).where(
+        subjects.c.bucket == accesses.c.bucket, subjects.c.id == as_uuid(accesses.c.subject_id, dialect)
+    )
+    return sa.select(
+        *(
+            accesses.c[name]
+            for name in (
+                "public_id", "subject_id", "subject_seq", "department", "item_code", "case_id", "purpose", "basis",
+                "grant_public_id", "type_code", "outcome", "reason", "at", "visible_at",
+            )
+        ),
+        holder.scalar_subquery().label("holder_kind"),
+    )  # fmt: skip
+
+
+def _approvers(_: str) -> sa.Select[Any]:
+    """Who agreed; a look by office power rests on nobody's agreement."""
+    return (
+        sa.select(grants.c.public_id, grants.c.approver)
+        .join(public_ids, sa.and_(public_ids.c.bucket == grants.c.bucket, public_ids.c.row_id == grants.c.id))
+        .where(public_ids.c.kind == "grant", grants.c.basis != Basis.OFFICE_POWER)
+    )
+
+
+MOMENTS = Statement(_moments)
+LOOKS = Lookup(_looks, accesses.c.at)
+APPROVERS = Lookup(_approvers, public_ids.c.token)
 
 
 async def behind(view: View) -> int:
     """How many leaves of the ledger were not looked through yet."""
-    size = await view.value(sa.select(head.c.size))
-    return int(size or 0) - await _cursor(view)
+    start, size = await _cursor(view)
+    return size - start
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What the leaves from `start` to before `end` have to tell."""
+    """What the leaves from `start` to before `end` have to tell; `more`: it was not all that waits."""
 
     start: int
     end: int
     told: Sequence[Told]
+    more: bool
 
 
 async def read_looks(view: View) -> Read | None:
     """The notices of the next leaves, None when there are no more. Leaves and Accesses never change: reading them
     needs no transaction that writes, and on SQLite would hold up everybody."""
-    size = int(await view.value(sa.select(head.c.size)) or 0)
-    start = await _cursor(view)
+    start, size = await _cursor(view)
     if start >= size:
         return None
-    end = min(size, start + LEAVES_AT_ONCE)
-    found = await view.all(
-        sa.select(leaves.c.idx, leaves.c.created_at)
-        .where(leaves.c.idx >= start, leaves.c.idx < end, leaves.c.kind == "access")
-        .order_by(leaves.c.idx)
-        .limit(LOOKS_AT_ONCE)
-    )
-    if len(found) == LOOKS_AT_ONCE:
-        end = found[-1].idx + 1
+    end, most = min(size, start + LEAVES_AT_ONCE), LOOKS_AT_ONCE
+    moments = await view.each(MOMENTS, [{"start": start, "end": end, "most": most}])
+    if sum(row.looks for row in moments) == most:
+        end = max(row.last for row in moments) + 1
     # All of a moment, also what lies behind `end`: what one call saw is told together, and a second time is no notice.
-    seen = await rows_of(view, _LOOKS, accesses.c.at, {row.created_at for row in found})
-    return Read(start, end, await _told(view, seen))
+    seen = await LOOKS.rows(view, [row.created_at for row in moments])
+    return Read(start, end, await _told(view, seen), more=end < size)
 
 
 async def take_looks(tx: Tx, read: Read) -> bool:
     """Move the cursor over `read` in this transaction. False when another process was faster: then tell nothing."""
-    await tx.insert_new(notice_cursor, {"id": ROW, "idx": 0})
-    here = sa.and_(notice_cursor.c.id == ROW, notice_cursor.c.idx == read.start)
-    return await tx.run(notice_cursor.update().where(here).values(idx=read.end)) == 1
+    if await tx.each(MOVE, [{"start": read.start, "end": read.end}]):
+        return True
+    return read.start == 0 and await tx.insert_new(notice_cursor, {"id": ROW, "idx": read.end})
 
 
-async def _cursor(view: View) -> int:
-    return int(await view.value(sa.select(notice_cursor.c.idx).where(notice_cursor.c.id == ROW)) or 0)
+async def _cursor(view: View) -> tuple[int, int]:
+    """Up to where looks were told, and how far the ledger goes."""
+    found = [await view.each(one, [{}]) for one in (CURSOR, SIZE)]
+    return (found[0][0].idx if found[0] else 0), (found[1][0].size if found[1] else 0)
 
 
 async def _told(view: View, rows: Sequence[Any]) -> list[Told]:
@@ -95,16 +140,18 @@ async def _told(view: View, rows: Sequence[Any]) -> list[Told]:
         proved = row.outcome == Outcome.ACCEPTED and row.purpose.startswith(PROOFS)
         if not proved and row.reason != PULL_ASKED:
             calls[row.subject_id, row.department, row.case_id, row.at, row.basis, row.visible_at].append(row)
-    approvers = await _approvers(view, rows)
-    people = {one for key in calls for one in (key[0], *_agreed(calls[key], approvers))}
-    natural = set(await only_people(view, people))
+    named = {row.grant_public_id for row in rows if row.grant_public_id is not None}
+    approvers = {row.public_id: row.approver for row in await APPROVERS.rows(view, named)}
+    natural = {row.subject_id for row in rows if row.holder_kind == SubjectKind.NATURAL}
+    natural |= set(await only_people(view, set(approvers.values()) - natural))
     told = []
     for (holder, department, case, at, basis, visible_at), looks in calls.items():
         seen = [row for row in looks if row.outcome == Outcome.ACCEPTED]
         kind = _kind(basis, bool(seen))
-        whom = [one for one in (holder, *_agreed(looks, approvers)) if one in natural]
         if kind is NoticeKind.OFFICE:  # nobody agreed to it: a child's guardians are told
             whom = await concerned(view, holder)
+        else:
+            whom = [one for one in (holder, *_agreed(looks, approvers)) if one in natural]
         told += to_each(
             whom,
             holder,
@@ -130,14 +177,3 @@ def _kind(basis: str, seen: bool) -> NoticeKind:
     if not seen:
         return NoticeKind.TRIED
     return NoticeKind.OFFICE if basis == Basis.OFFICE_POWER else NoticeKind.USED
-
-
-async def _approvers(view: View, rows: Sequence[Any]) -> dict[str, UUID]:
-    """Who agreed, by the public id of the grant; a look by office power rests on nobody's agreement."""
-    named = {row.grant_public_id for row in rows if row.grant_public_id is not None}
-    query = (
-        sa.select(grants.c.public_id, grants.c.approver)
-        .join(public_ids, sa.and_(public_ids.c.bucket == grants.c.bucket, public_ids.c.row_id == grants.c.id))
-        .where(public_ids.c.kind == "grant", grants.c.basis != Basis.OFFICE_POWER)
-    )
-    return {row.public_id: row.approver for row in await rows_of(view, query, public_ids.c.token, named)}

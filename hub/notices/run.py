@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -9,14 +10,38 @@ from hub.actor import SYSTEM
 from hub.errors import HubError, Internal
 from hub.ledger.sequence import pause
 from hub.notices.deliver import Deliverer
-from hub.notices.derive import derive
+from hub.notices.derive import Taken, derive
 from hub.notices.happenings import Types
 from hub.notices.looks import read_looks
 from hub.notices.model import DeliveryState, deliveries
 from hub.store.model import outbox
+from hub.store.statement import Statement
 from hub.store.tx import Database, View
 
 EVERY_SECONDS = 1.0
+"""So long a look may stand in the ledger before it is told. Under load many are told in one round then."""
+
+HAPPENED = Statement(lambda _: sa.select(outbox.c.seq).limit(1))
+DUE = Statement(
+    lambda _: (
+        sa.select(deliveries.c.id)
+        # Spelt out, so that any plan may use the index of those that wait.
+        .where(deliveries.c.state == sa.literal_column(f"'{DeliveryState.WAITING}'"))
+        .where(deliveries.c.due_at <= sa.bindparam("now", type_=deliveries.c.due_at.type))
+        .limit(1)
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """How much there was to do, and whether more may be waiting."""
+
+    done: int
+    more: bool
+
+    def __bool__(self) -> bool:
+        return self.done > 0
 
 
 async def keep_telling(
@@ -31,16 +56,16 @@ async def keep_telling(
     """Every hub process runs this. A database that is away is tried again; trouble is told once for each change."""
     last = ""
     while not stop.is_set():
-        busy = 0
+        more = False
         try:
-            busy = await tell_once(db, types=types, deliverer=deliverer)
+            more = (await tell_once(db, types=types, deliverer=deliverer)).more
             last = ""
         except Exception as fault:  # a fault of ours in one notice must not end all notices
             trouble = fault if isinstance(fault, HubError) else _failed(fault)
             if trouble.code != last:
                 on_trouble(trouble)
             last = trouble.code
-        if not busy:
+        if not more:
             await pause(stop, every)
 
 
@@ -49,27 +74,20 @@ def _failed(fault: Exception) -> HubError:
     return Internal("notice.failed", f"通知处理出错：{name}", f"Telling failed: {name}")
 
 
-async def tell_once(db: Database, *, types: Types, deliverer: Deliverer) -> int:
-    """One round; how much there was to do. A round with nothing to do writes nothing."""
+async def tell_once(db: Database, *, types: Types, deliverer: Deliverer) -> Round:
+    """One round. A round with nothing to do writes nothing."""
     async with db.view(SYSTEM) as view:
-        happened, looks, due = await _happened(view), await read_looks(view), await _due(view)
-    done = 0
+        happened, looks, due = bool(await view.each(HAPPENED, [{}])), await read_looks(view), await _due(view)
+    taken, sent = Taken(0, 0), 0
     if happened or looks is not None:
         async with db.tx(SYSTEM) as tx:
-            done += await derive(tx, types=types, looks=looks)
-        due = True
+            taken = await derive(tx, types=types, looks=looks)
+            due = due or await _due(tx)
     if due:
-        done += await deliverer.step()
-    return done
-
-
-async def _happened(view: View) -> bool:
-    return await view.value(sa.select(outbox.c.seq).limit(1)) is not None
+        sent = await deliverer.step()
+    more = looks is not None and looks.more and taken.leaves > 0
+    return Round(taken.entries + taken.leaves + sent, more or taken.entries > 0 or sent > 0)
 
 
 async def _due(view: View) -> bool:
-    table = deliveries.c
-    found = await view.value(
-        sa.select(table.id).where(table.state == DeliveryState.WAITING, table.due_at <= view.now).limit(1)
-    )
-    return found is not None
+    return bool(await view.each(DUE, [{"now": view.now}]))

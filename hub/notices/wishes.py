@@ -12,7 +12,7 @@ from hub.clock import SHANGHAI
 from hub.errors import Malformed
 from hub.ids import bucket_of
 from hub.notices.model import OPTIONAL, NoticeKind, notice_wishes
-from hub.store.rows import rows_of
+from hub.store.lookup import Lookup
 from hub.store.tx import Tx, View
 
 LANGUAGES = ("zh-CN", "en")
@@ -47,13 +47,13 @@ class Wishes:
 
 
 NONE = Wishes()
+WISHES = Lookup(lambda _: sa.select(notice_wishes), notice_wishes.c.bucket, notice_wishes.c.subject_id)
 
 
 async def wishes_of(view: View, people: Collection[UUID]) -> dict[UUID, Wishes]:
     """The wishes of these people; whoever never chose has the plain ones."""
-    keys = {(bucket_of(one), one) for one in people}
-    key = sa.tuple_(notice_wishes.c.bucket, notice_wishes.c.subject_id)
-    found = {row.subject_id: _wishes(row) for row in await rows_of(view, sa.select(notice_wishes), key, keys)}
+    keys = [(bucket_of(one), one) for one in people]
+    found = {row.subject_id: _wishes(row) for row in await WISHES.rows(view, keys)}
     return {one: found.get(one, NONE) for one in people}
 
 

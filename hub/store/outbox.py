@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hub.store.model import outbox
+from hub.store.statement import Statement
 from hub.store.tx import Tx
 
 
@@ -23,11 +24,19 @@ async def emit_all(tx: Tx, *, kind: str, facts: Sequence[Mapping[str, str | int 
     await tx.insert(outbox, [{"kind": kind, "facts": dict(one), "at": tx.now} for one in facts])
 
 
-async def take(tx: Tx, *, limit: int) -> Sequence[sa.Row[Any]]:
-    """The oldest entries, taken out: gone when this transaction commits, and nobody else has them meanwhile."""
-    rows = await tx.all(
-        sa.select(outbox).order_by(outbox.c.seq).limit(limit).with_for_update(skip_locked=True)
+TAKE = Statement(
+    lambda _: (
+        sa.select(outbox)
+        .order_by(outbox.c.seq)
+        .limit(sa.bindparam("most", type_=sa.Integer))
+        .with_for_update(skip_locked=True)
     )
+)
+
+
+async def take(tx: Tx, *, limit: int) -> Sequence[Any]:
+    """The oldest entries, taken out: gone when this transaction commits, and nobody else has them meanwhile."""
+    rows = await tx.each(TAKE, [{"most": limit}])
     if rows:
         await tx.run(outbox.delete().where(outbox.c.seq.in_([row.seq for row in rows])))
     return rows

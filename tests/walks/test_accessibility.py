@@ -115,7 +115,7 @@ async def walk(judge: Judge, family: Family) -> None:
     await judge.see("who looked", "/accesses")
     await family.sequence()
     async with family.hub.tx(SYSTEM) as tx:
-        assert await derive(tx, types=family.hub.types, looks=await read_looks(tx))
+        assert (await derive(tx, types=family.hub.types, looks=await read_looks(tx))).leaves
     await judge.see("messages", "/inbox")
     for who in ("issuing", "auditor", "operator"):
         await enter(page, family, who)
