@@ -33,8 +33,12 @@ PULL_ASKED = "pull.asked"
 PROOFS = "prove-"
 """Purposes of looks by which the hub proves that somebody may act for another: the person who acts knows of them."""
 
-CURSOR = Statement(lambda _: sa.select(notice_cursor.c.idx).where(notice_cursor.c.id == ROW))
-SIZE = Statement(lambda _: sa.select(head.c.size))
+WHERE = Statement(
+    lambda _: sa.select(
+        head.c.size,
+        sa.select(notice_cursor.c.idx).where(notice_cursor.c.id == ROW).scalar_subquery().label("told"),
+    )
+)
 MOVE = Statement(
     lambda _: (
         notice_cursor.update()
@@ -129,8 +133,8 @@ async def take_looks(tx: Tx, read: Read) -> bool:
 
 async def _cursor(view: View) -> tuple[int, int]:
     """Up to where looks were told, and how far the ledger goes."""
-    found = [await view.each(one, [{}]) for one in (CURSOR, SIZE)]
-    return (found[0][0].idx if found[0] else 0), (found[1][0].size if found[1] else 0)
+    found = await view.each(WHERE, [{}])
+    return (found[0].told or 0, found[0].size) if found else (0, 0)
 
 
 async def _told(view: View, rows: Sequence[Any]) -> list[Told]:

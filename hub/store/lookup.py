@@ -21,7 +21,7 @@ class Lookup:
     def __init__(self, build: Callable[[str], sa.Select[Any]], *key: sa.ColumnElement[Any]) -> None:
         self._build = build
         self._key = key
-        self._statement = Statement(self._made)
+        self.statement = Statement(self._made)
 
     async def rows(self, view: View, keys: Collection[Any]) -> list[Any]:
         """The rows with these keys (tuples, where the key has several columns), in no order."""
@@ -33,7 +33,7 @@ class Lookup:
             given: dict[str, Any] = {f"k{place}": list(values) for place, values in enumerate(columns)}
         else:
             given = {"keys": self._as_json(columns, view.conn.dialect)}
-        return await view.each(self._statement, [given])
+        return await view.each(self.statement, [given])
 
     def _as_json(self, columns: list[tuple[Any, ...]], dialect: sa.Dialect) -> str:
         bound = []

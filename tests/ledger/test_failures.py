@@ -149,6 +149,22 @@ async def test_missing_tiles_are_written_again_before_anything_is_published(quic
     await settled(rig, hashes, [])
 
 
+async def test_what_a_sequencer_remembers_is_proved_before_anything_is_built_upon_it(rig: Rig) -> None:
+    """From the second step on tiles are made of what is in memory. There a bit may flip, as on any disk."""
+    hashes = await rig.add(300)
+    sequencer = rig.sequencer()
+    await sequencer.take_office()
+    await sequencer.step()
+    remembered = sequencer._publisher._edge
+    assert remembered is not None
+    assert len(remembered.entries) == len(remembered.tails[0]) == 44
+    remembered.tails[0][7] = b"x" * 32
+    remembered.entries[7] = b"{}"
+    hashes += await rig.add(20, first=300)
+    await sequencer.step()
+    await settled(rig, hashes, [])
+
+
 @pytest.mark.parametrize("key", ["tile/0/002.p/88", "tile/entries/002.p/88", "tile/1/000.p/2"])
 async def test_a_damaged_edge_is_never_built_upon(quick_rig: Rig, key: str) -> None:
     rig = quick_rig

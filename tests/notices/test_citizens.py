@@ -418,6 +418,28 @@ def test_only_what_may_be_silenced_is_offered() -> None:
     assert set(KINDS) == OPTIONAL
 
 
+async def test_a_round_says_whether_more_waits_than_it_took(telling: Telling, monkeypatch) -> None:
+    """Only then the next one follows at once: else many looks are told in one round a second later."""
+    wang = telling.person("王小明")
+    await telling.certificate("degree", (wang, "owner"))
+    case, grants = await telling.grant(wang, ["degree"], max_uses=2)
+    await telling.tell()
+    for _ in range(2):
+        telling.clock.advance(seconds=1)
+        await telling.verify(case, grants, [Ask("degree")])
+    await telling.publish()
+
+    async def one_round() -> tuple[bool, bool, int]:
+        found = await tell_once(telling.db, types=telling.types, deliverer=telling.deliverer)
+        return bool(found), found.more, (await telling.kinds(wang)).count(NoticeKind.USED)
+
+    with monkeypatch.context() as few:
+        few.setattr(looks, "LOOKS_AT_ONCE", 1)
+        assert await one_round() == (True, True, 1)
+    assert await one_round() == (True, False, 2)
+    assert await one_round() == (False, False, 2)
+
+
 async def test_no_look_is_passed_over_or_told_twice_however_the_ledger_is_cut(telling: Telling, monkeypatch) -> None:
     """Several processes follow the ledger at once, a few leaves at a time, and cut it in the middle of calls."""
     wang = telling.person("王小明")

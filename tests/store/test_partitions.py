@@ -17,9 +17,9 @@ from hub.actor import SYSTEM
 from hub.certificates.opened import NAMED, NEWEST, STANDING
 from hub.consent.use import GRANT, TAKE
 from hub.ids import bucket_of
+from hub.notices.looks import LOOKS
 from hub.schema import metadata
 from hub.store.base import BUCKETS, PARTITIONS
-from hub.store.rows import one_by_one
 from hub.store.seal import WRAPPED
 from hub.store.statement import Statement
 from hub.store.tx import Tx
@@ -116,17 +116,19 @@ async def test_looks_are_read_through_their_two_indexes(postgresql_database: str
     asked = {
         "a wallet": sa.select(accesses).where(*wanted).order_by(look.subject_seq.desc()).limit(50),
         "one look": sa.select(accesses).where(look.at == clock(), look.public_id == "A" * 43),
-        "notices": one_by_one(sa.select(accesses), look.at, {clock(), clock() - timedelta(hours=1)}),
         "a department's board": sa.select(look.case_id).where(*day, look.department == "dg-edu").distinct(),
         "the guard": sa.select(look.department, look.subject_id).where(*day, look.outcome != "refused").distinct(),
         "an auditor": sa.select(accesses).where(*day).order_by(look.at.desc()).limit(50),
     }
+    statements = {name: Statement(lambda _, query=query: query) for name, query in asked.items()}
+    statements["notices"] = LOOKS.statement
     async with world.tx() as tx:
         await tx.conn.exec_driver_sql("SET LOCAL enable_seqscan = off")
-        for name, query in asked.items():
-            form = Statement(lambda _, query=query: query).form(tx.conn.dialect)
+        for name, statement in statements.items():
+            form = statement.form(tx.conn.dialect)
             own = (await tx.conn.get_raw_connection()).driver_connection
-            rows = await own.fetch("EXPLAIN (FORMAT JSON) " + form.text, *form.values({}))
+            values = form.values({"k0": [clock(), clock() - timedelta(hours=1)]})
+            rows = await own.fetch("EXPLAIN (FORMAT JSON) " + form.text, *values)
             nodes = list(_nodes(_plan(rows)))
             read = [node for node in nodes if re.fullmatch(r"accesses_p\d", node.get("Relation Name", ""))]
             names = [node.get("Index Name", "") for node in nodes]

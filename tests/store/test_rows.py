@@ -6,6 +6,7 @@ from world import World
 
 from hub.certificates.model import certificate_jtis, certificate_sources
 from hub.ids import uuid7
+from hub.store.lookup import Lookup
 from hub.store.model import public_ids
 from hub.store.rows import add_rows, rows_of
 
@@ -24,6 +25,23 @@ async def test_what_is_found_is_what_was_asked_for_once_each(world: World) -> No
         alone = await rows_of(tx, query.where(row.kind == "test"), row.token, [token for token, _ in wanted])
         assert sorted(map(tuple, alone)) == sorted(map(tuple, found))
         assert await rows_of(tx, query, row.token, []) == []
+
+
+async def test_a_lookup_finds_the_same_with_a_statement_that_never_changes(world: World) -> None:
+    rows = [(f"token-{n:020}", "test" if n % 2 else "other", n % 256, uuid7()) for n in range(40)]
+    ids = public_ids.c
+    of_tests = Lookup(lambda _: sa.select(public_ids).where(ids.kind == "test"), ids.token)
+    by_both = Lookup(lambda _: sa.select(ids.token), ids.bucket, ids.row_id)
+    async with world.tx() as tx:
+        await add_rows(tx, public_ids, ("token", "kind", "bucket", "row_id"), rows)
+    for opened in (world.tx, world.view):  # on SQLite these are two drivers
+        async with opened() as view:
+            for some in (1, 20, 3):
+                found = await of_tests.rows(view, [row[0] for row in rows[:some]] * 2 + ["nobody", "o'clock"])
+                assert sorted(map(tuple, found)) == [row for row in rows[:some] if row[1] == "test"]
+                found = await by_both.rows(view, [row[2:] for row in rows[:some]] + [(rows[0][2], rows[1][3])])
+                assert sorted(row.token for row in found) == [row[0] for row in rows[:some]]
+            assert await by_both.rows(view, []) == []
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
