@@ -65,27 +65,29 @@ DELIVERY = insert(deliveries)
 
 
 class Taken(NamedTuple):
-    """How much was taken up: entries of the outbox, and leaves of the ledger."""
+    """How much was taken up, entries of the outbox and leaves of the ledger, and how many messages come of it."""
 
-    entries: int
-    leaves: int
+    entries: int = 0
+    leaves: int = 0
+    deliveries: int = 0
 
 
-async def derive(tx: Tx, *, types: Types, looks: Read | None = None) -> Taken:
+async def derive(tx: Tx, *, types: Types, looks: Read | None = None, happened: bool = True) -> Taken:
     """Turn what happened, and `looks` if they were read, into notices and deliveries, some at a time. Safe beside
-    others."""
-    entries, told = await next_happenings(tx, types=types)
+    others. `happened`: whether there is anything in the outbox."""
+    entries, told = await next_happenings(tx, types=types) if happened else (0, [])
     people, through = [one for one in told if isinstance(one, Told)], 0
     if looks is not None and await take_looks(tx, looks):
         people += looks.told
         through = looks.end - looks.start
-    await write_notices(tx, people)
-    await _events(tx, [one for one in told if isinstance(one, Event)])
-    return Taken(entries, through)
+    going = await write_notices(tx, people)
+    going += await _events(tx, [one for one in told if isinstance(one, Event)])
+    return Taken(entries, through, going)
 
 
-async def write_notices(tx: Tx, told: Sequence[Told]) -> None:
-    """In the order of their keys, so that two processes never wait for each other in a circle."""
+async def write_notices(tx: Tx, told: Sequence[Told]) -> int:
+    """In the order of their keys, so that two processes never wait for each other in a circle. How many messages to
+    contacts come of them."""
     ordered = sorted(((one.subject_id, one.digest, one) for one in told), key=itemgetter(0, 1))
     rows = {uuid7(): one for *_, one in ordered}
     made = await _insert(tx, [_notice(key, one, digest) for key, (_, digest, one) in zip(rows, ordered, strict=True)])
@@ -106,6 +108,7 @@ async def write_notices(tx: Tx, told: Sequence[Told]) -> None:
                 )
             )  # fmt: skip
     await tx.each(DELIVERY, out)
+    return len(out)
 
 
 async def _insert(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> set[UUID]:
@@ -122,24 +125,23 @@ async def _contacts(tx: Tx, people: set[UUID]) -> dict[UUID, list[Any]]:
     return found
 
 
-async def _events(tx: Tx, events: Sequence[Event]) -> None:
+async def _events(tx: Tx, events: Sequence[Event]) -> int:
     if not events:
-        return
+        return 0
     table = webhook_endpoints.c
     rows = await tx.all(
         sa.select(webhook_endpoints).where(
             table.department.in_({one.department for one in events}), table.state == EndpointState.ACTIVE
         )
     )
-    await tx.each(
-        DELIVERY,
-        [
-            event_delivery(tx.now, one, endpoint.id)
-            for one in events
-            for endpoint in rows
-            if endpoint.department == one.department and one.type in endpoint.events
-        ],
-    )
+    out = [
+        event_delivery(tx.now, one, endpoint.id)
+        for one in events
+        for endpoint in rows
+        if endpoint.department == one.department and one.type in endpoint.events
+    ]
+    await tx.each(DELIVERY, out)
+    return len(out)
 
 
 def event_delivery(now: datetime, event: Event, endpoint: UUID) -> dict[str, Any]:

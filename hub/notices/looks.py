@@ -144,7 +144,8 @@ async def _told(view: View, rows: Sequence[Any]) -> list[Told]:
         proved = row.outcome == Outcome.ACCEPTED and row.purpose.startswith(PROOFS)
         if not proved and row.reason != PULL_ASKED:
             calls[row.subject_id, row.department, row.case_id, row.at, row.basis, row.visible_at].append(row)
-    named = {row.grant_public_id for row in rows if row.grant_public_id is not None}
+    # A holder's own consent is the holder's (`may_decide`): for such looks, which most are, nobody else is looked up.
+    named = {row.grant_public_id for row in rows if row.basis != Basis.HOLDER} - {None}
     approvers = {row.public_id: row.approver for row in await APPROVERS.rows(view, named)}
     natural = {row.subject_id for row in rows if row.holder_kind == SubjectKind.NATURAL}
     natural |= set(await only_people(view, set(approvers.values()) - natural))

@@ -16,19 +16,20 @@ from hub.notices.looks import read_looks
 from hub.notices.model import DeliveryState, deliveries
 from hub.store.model import outbox
 from hub.store.statement import Statement
-from hub.store.tx import Database, View
+from hub.store.tx import Database
 
 EVERY_SECONDS = 1.0
 """So long a look may stand in the ledger before it is told. Under load many are told in one round then."""
 
-HAPPENED = Statement(lambda _: sa.select(outbox.c.seq).limit(1))
-DUE = Statement(
-    lambda _: (
-        sa.select(deliveries.c.id)
-        # Spelt out, so that any plan may use the index of those that wait.
-        .where(deliveries.c.state == sa.literal_column(f"'{DeliveryState.WAITING}'"))
-        .where(deliveries.c.due_at <= sa.bindparam("now", type_=deliveries.c.due_at.type))
-        .limit(1)
+NEWS = Statement(
+    lambda _: sa.select(
+        sa.exists(sa.select(outbox.c.seq)).label("happened"),
+        sa.exists(
+            sa.select(deliveries.c.id)
+            # Spelt out, so that any plan may use the index of those that wait.
+            .where(deliveries.c.state == sa.literal_column(f"'{DeliveryState.WAITING}'"))
+            .where(deliveries.c.due_at <= sa.bindparam("now", type_=deliveries.c.due_at.type))
+        ).label("due"),
     )
 )
 
@@ -77,17 +78,13 @@ def _failed(fault: Exception) -> HubError:
 async def tell_once(db: Database, *, types: Types, deliverer: Deliverer) -> Round:
     """One round. A round with nothing to do writes nothing."""
     async with db.view(SYSTEM) as view:
-        happened, looks, due = bool(await view.each(HAPPENED, [{}])), await read_looks(view), await _due(view)
-    taken, sent = Taken(0, 0), 0
-    if happened or looks is not None:
+        (news,) = await view.each(NEWS, [{"now": view.now}])
+        looks = await read_looks(view)
+    taken, sent = Taken(), 0
+    if news.happened or looks is not None:
         async with db.tx(SYSTEM) as tx:
-            taken = await derive(tx, types=types, looks=looks)
-            due = due or await _due(tx)
-    if due:
+            taken = await derive(tx, types=types, looks=looks, happened=news.happened)
+    if news.due or taken.deliveries:
         sent = await deliverer.step()
     more = looks is not None and looks.more and taken.leaves > 0
     return Round(taken.entries + taken.leaves + sent, more or taken.entries > 0 or sent > 0)
-
-
-async def _due(view: View) -> bool:
-    return bool(await view.each(DUE, [{"now": view.now}]))
