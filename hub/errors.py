@@ -14,7 +14,11 @@
     └── Internal         our own fault
 """
 
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, TypeVar
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class HubError(Exception):
@@ -113,3 +117,17 @@ class Internal(HubError):
     """Our own fault."""
 
     kind = "internal"
+
+
+def each(some: Iterable[S | HubError], work: Callable[[S], T]) -> list[T | HubError]:
+    """`work` of each of many. A refusal stands in the place of what it refuses, and one that stood there stays."""
+    done: list[T | HubError] = []
+    for one in some:
+        if isinstance(one, HubError):
+            done.append(one)
+            continue
+        try:
+            done.append(work(one))
+        except HubError as refusal:
+            done.append(refusal)
+    return done

@@ -29,7 +29,11 @@ def decode(text: str) -> bytes:
 
     `ValueError` for padding, white space, foreign letters, an impossible length or unused bits that are set.
     """
-    raw = text.encode("ascii")  # UnicodeEncodeError is a ValueError
+    return read(text.encode("ascii"))  # UnicodeEncodeError is a ValueError
+
+
+def read(raw: bytes) -> bytes:
+    """As `decode`, of text that is ASCII bytes."""
     padding, last = _ENDINGS[len(raw) % 4]
     if last is not None and raw[-1] not in last:
         raise ValueError("not canonical base64url")

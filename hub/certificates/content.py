@@ -15,6 +15,7 @@ BACKLOG_DAYS = 31
 """How many Shanghai days `iat` may lie before the day of registration (a department working off a backlog)."""
 
 
+_HOLDER = frozenset({"name", "id_type", "id_no", "role"})
 _JTI = re.compile(r"[A-Za-z0-9._:~-]{8,64}")
 _ID_TYPE = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _INT32 = 1 << 31
@@ -77,11 +78,10 @@ def envelope_of(payload: Mapping[str, Any]) -> tuple[str, int]:
 def holders_of_claims(payload: Mapping[str, Any]) -> list[dict[str, str]]:
     """The holders as signed: 1 to 32, each with exactly name, id_type, id_no and role."""
     holders = payload.get("holders")
-    wanted = {"name", "id_type", "id_no", "role"}
     if not isinstance(holders, list) or not 1 <= len(holders) <= 32:
         raise _badholders_of_claims()
     for holder in holders:
-        if not isinstance(holder, dict) or set(holder) != wanted:
+        if not isinstance(holder, dict) or holder.keys() != _HOLDER:
             raise _badholders_of_claims()
         if not all(isinstance(value, str) and 0 < len(value) <= 128 for value in holder.values()):
             raise _badholders_of_claims()

@@ -4,11 +4,11 @@ Pure, so that a batch can have it done by other processes (`hub/web/workers.py`)
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 from uuid import UUID
 
 from hub.certificates.content import (
@@ -21,15 +21,13 @@ from hub.certificates.content import (
     type_of,
 )
 from hub.clock import seconds
-from hub.errors import HubError
+from hub.errors import HubError, each
 from hub.formats import packed, sdjwt
 from hub.ids import public_token, uuid7
 from hub.registry.keys import key_not_standing, key_unknown
 from hub.registry.types import ENVELOPE, CertificateType
 from hub.store.seal import seal
 from keys.public import PublicKey
-
-T = TypeVar("T")
 
 
 class Source(NamedTuple):
@@ -126,11 +124,8 @@ def examine(
     """
     if not terms.department:
         return [foreign_type()] * len(tokens)
-    now = seconds(terms.now)
-    verified = [_or_refusal(sdjwt.verify, token, key=terms.key, now=now) for token in tokens]
-    said = [
-        one if isinstance(one, HubError) else _or_refusal(_content, one, terms, types) for one in verified
-    ]
+    verified = sdjwt.verify_all(tokens, key=terms.key, now=seconds(terms.now))
+    said = each(verified, lambda one: _content(one, terms, types))
     rested = [
         b"" if isinstance(one, HubError) or isinstance(whole, HubError) else packed.pack(token, whole.known)
         for one, whole, token in zip(said, verified, tokens, strict=True)
@@ -172,13 +167,6 @@ def _content(processed: sdjwt.Processed, terms: Terms, types: Mapping[str, Certi
         body_key=secrets.token_bytes(32),
         sealed_body=b"",
     )
-
-
-def _or_refusal(work: Callable[..., T], *args: Any, **kwargs: Any) -> T | HubError:
-    try:
-        return work(*args, **kwargs)
-    except HubError as refusal:
-        return refusal
 
 
 @lru_cache(maxsize=1024)

@@ -25,7 +25,7 @@ from hub.certificates.supersede import supersede
 from hub.clock import seconds
 from hub.errors import Conflict, HubError, Unavailable
 from hub.ids import bucket_of
-from hub.ledger.append import commit_all, event_under
+from hub.ledger.append import commit_all, events_under
 from hub.registry import departments
 from hub.registry.holders import Number, People, make_missing, meet, remember_faces
 from hub.registry.keys import key_not_standing, keys_at
@@ -49,6 +49,7 @@ __all__ = [
     "together",
 ]
 
+REGISTERED = "certificate.registered"
 TRIES = 3
 
 Handed = tuple[Application, Examined | HubError]
@@ -164,7 +165,7 @@ async def _register(
         for at, (_, found) in enumerate(handed)
         if answers[at] is None and isinstance(found, Examined)
     }
-    people = await meet(tx, (number for one in fresh.values() for number, _ in _said(one)))
+    people = await meet(tx, (number for one in fresh.values() for number in _numbers(one)))
     refused = await _refusals(tx, department, fresh, people)
     # Somebody may have registered these very rows since we asked for them first: that is why they are refused.
     late = [source for at in refused if (source := handed[at][0].source) is not None]
@@ -191,6 +192,10 @@ async def _register(
     for at, made in zip(fresh, done, strict=True):
         answers[at] = made
     return [answer for answer in answers if answer is not None]
+
+
+def _numbers(one: Examined) -> list[Number]:
+    return [(id_type, id_no) for _, id_type, id_no, _ in one.holders]
 
 
 def _said(one: Examined) -> list[tuple[Number, str]]:
@@ -253,21 +258,21 @@ async def _refusals(
 ) -> dict[int, HubError]:
     """Why some cannot be registered although their bytes are right; the earliest failed check of each."""
     keys = await keys_at(tx, department=department, purpose=KeyPurpose.CERTIFICATE, moment=tx.now)
-    places = {place for one in fresh.values() if (place := _place(one))}
-    lost = await indices.refusals(tx, places)
+    places = {at: _place(one) for at, one in fresh.items()}
+    lost = await indices.refusals(tx, {place for place in places.values() if place})
     jtis = certificate_jtis.c
     query = sa.select(jtis.jti).where(jtis.department == department)
     used = {row.jti for row in await rows_of(tx, query, jtis.jti, {one.jti for one in fresh.values()})}
     found: dict[int, HubError] = {}
     for at, one in fresh.items():
-        place = _place(one)
+        place = places[at]
         refusal: HubError | None = None
         if keys.get(one.kid) is None:  # 3: it stood a moment ago
             refusal = key_not_standing()
         elif place in lost:
             refusal = lost[place]  # 9
         else:
-            refusal = people.refusal(number for number, _ in _said(one))  # 10
+            refusal = people.refusal(_numbers(one))  # 10
             if refusal is None and one.jti in used:
                 refusal = _jti_used()
         if refusal is not None:
@@ -306,7 +311,8 @@ async def _store(
     tx: Tx, department: str, new: Sequence[tuple[Source | None, Examined, UUID | None]], people: People
 ) -> list[Registered]:
     """Write all rows, claims first and in the order of their keys; an index, jti or source row is used once."""
-    buckets = [bucket_of(people.known[_owner(one)]) for _, one, _ in new]
+    owners = [people.known[_owner(one)] for _, one, _ in new]
+    buckets = [bucket_of(owner) for owner in owners]
     jtis = [(department, one.jti, bucket, one.id) for (_, one, _), bucket in zip(new, buckets, strict=True)]
     sources: list[tuple[Any, ...]] = [
         (department, *source, bucket, one.id)
@@ -317,34 +323,23 @@ async def _store(
     await add_rows(tx, certificate_sources, _SOURCE, sources)
     await add_rows(tx, certificate_jtis, ("department", "jti", "bucket", "certificate_id"), sorted(jtis))
     await indices.take(tx, [place for _, one, _ in new if (place := _place(one))])
-    events = []
-    rows, ids, links = [], [], []
-    for (_, one, replaced), bucket in zip(new, buckets, strict=True):
-        owner = people.known[_owner(one)]
-        event = event_under(
-            tx,
-            kind="certificate.registered",
-            subject_id=owner,
-            key=people.keys[owner],
-            body={
-                "event": "certificate.registered",
-                "department": department,
-                "type": one.type_code,
-                "certificate": one.public_id,
-                "signing_input_sha256": one.signing_input_hash.hex(),
-                "kid": one.kid,
-                "at": seconds(tx.now),
-            },
-        )
-        events.append(event)
-        rows.append((
+    said = [
+        (owner, people.keys[owner], _event(tx, department, one)) for (_, one, _), owner in zip(new, owners, strict=True)
+    ]
+    events = events_under(tx, kind=REGISTERED, said=said)
+    rows = [
+        (
             bucket, one.id, one.public_id, department, one.type_code, one.type_version, one.jti, one.kid,
             one.signing_input_hash, one.iat, one.valid_from, one.valid_until, one.as_of, one.status_uri,
             one.status_idx, CertificateState.CURRENT, tx.now, one.version, replaced, one.sealed_body, tx.now,
             event.ref.leaf_hash,
-        ))  # fmt: skip
-        ids.append((one.public_id, "certificate", bucket, one.id))
-        links += _links(one, bucket, people)
+        )
+        for (_, one, replaced), bucket, event in zip(new, buckets, events, strict=True)
+    ]  # fmt: skip
+    ids = [(one.public_id, "certificate", bucket, one.id) for (_, one, _), bucket in zip(new, buckets, strict=True)]
+    links = [
+        link for (_, one, _), bucket in zip(new, buckets, strict=True) for link in _links(one, bucket, people)
+    ]
     await commit_all(tx, events)
     await add_rows(tx, certificates, _CERTIFICATE, rows)
     await add_rows(tx, public_ids, ("token", "kind", "bucket", "row_id"), ids)
@@ -353,6 +348,18 @@ async def _store(
         Registered(one.public_id, CertificateState.CURRENT, event.ref.leaf_hash, tx.now, replayed=False)
         for (_, one, _), event in zip(new, events, strict=True)
     ]
+
+
+def _event(tx: Tx, department: str, one: Examined) -> dict[str, Any]:
+    return {
+        "event": REGISTERED,
+        "department": department,
+        "type": one.type_code,
+        "certificate": one.public_id,
+        "signing_input_sha256": one.signing_input_hash.hex(),
+        "kid": one.kid,
+        "at": seconds(tx.now),
+    }
 
 
 def _links(one: Examined, bucket: int, people: People) -> list[tuple[Any, ...]]:

@@ -31,6 +31,7 @@ from keys import base64url
 PACKED = 0x01
 SALT = 16
 _OURS = b"\x00\x01\x02"
+_PLACES = [b"\x01%02x" % place for place in range(256)]
 _SD, _ELEMENT = b'"_sd"', b'"..."'
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 
@@ -101,12 +102,12 @@ def _pack(token: str, known: Sequence[Known] | None) -> bytes | None:
     parts = [one.raw for one in known]
     if len(signature) > 255 or len(parts) > 255 or _holds_ours(b"".join((header, payload, *parts))):
         return None
-    places = {one.digest.encode(): b"\x01%02x" % place for place, one in enumerate(known)}
+    places = dict(zip([one.digest.encode() for one in known], _PLACES, strict=False))
     salts, nested = [], False
     for place, text in enumerate(parts):
         shorter = text
-        if text[:2] == b'["' and text[24:26] == b'",' and text[-1:] == b"]":
-            salts.append(base64url.decode(text[2:24].decode()))
+        if text[24:26] == b'",' and text.startswith(b'["') and text.endswith(b"]"):
+            salts.append(base64url.read(text[2:24]))
             shorter = b"\x02" + text[26:-1]
         if _SD in text or _ELEMENT in text:
             shorter = _with_places(shorter, places)

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from hub.errors import Malformed, TooLarge
+from hub.errors import HubError, Malformed, TooLarge, each
 from hub.formats import jws
 from hub.formats.disclosures import (
     MAX_BYTES,
@@ -51,6 +51,7 @@ __all__ = [
     "signing_input_hash",
     "status_reference",
     "verify",
+    "verify_all",
 ]
 
 TYP = "dc+sd-jwt"
@@ -139,15 +140,41 @@ def verify(
     the processed payload. Status, ledger and whether this issuer may issue this `vct` are the caller's checks.
     Raises `Malformed`, `TooLarge`, or `Unprocessable` for times and unknown keys.
     """
-    parts = token if isinstance(token, SdJwt) else parse(token)  # 1
-    if require_kb and parts.kb_jwt is None:  # 2
+    signed = _signed(_read(token, require_kb), typ, key)  # 1 to 4
+    return _processed(signed, require_kb, now, skew)  # 5 to 7
+
+
+def verify_all(
+    tokens: Sequence[str], *, key: jws.KeySource, now: int, typ: str = TYP, skew: int = jws.SKEW
+) -> list[Processed | HubError]:
+    """`verify` of many without key binding: for each what it says, or the refusal that `verify` would raise.
+
+    Each step is done for all of them before the next one: its code and its tables then stay in the processor's caches.
+    """
+    read = each(tokens, lambda token: _read(token, False))
+    signed = each(read, lambda one: _signed(one, typ, key))
+    return each(signed, lambda one: _processed(one, False, now, skew))
+
+
+def _read(token: str | SdJwt, require_kb: bool) -> tuple[SdJwt, jws.Parsed]:
+    parts = token if isinstance(token, SdJwt) else parse(token)
+    if require_kb and parts.kb_jwt is None:
         raise refuse("kb_missing", "缺少持有人密钥绑定", "key binding is required and missing")
     if not require_kb and parts.kb_jwt is not None:
         raise refuse("kb_unexpected", "不应带有密钥绑定", "a key binding that nobody asked for")
-    signed = jws.verify(parts.issuer_jwt, typ=typ, key=key)  # 3, 4
+    return parts, jws.split(parts.issuer_jwt)
+
+
+def _signed(read: tuple[SdJwt, jws.Parsed], typ: str, key: jws.KeySource) -> tuple[SdJwt, jws.Verified]:
+    parts, parsed = read
+    return parts, jws.verify_parsed(parsed, typ=typ, key=key)
+
+
+def _processed(whole: tuple[SdJwt, jws.Verified], require_kb: bool, now: int, skew: int) -> Processed:
+    parts, signed = whole
     disclosures = [known(text) for text in parts.disclosures]
-    payload, disclosed = process(signed.payload, disclosures)  # 5, 6
-    _require_profile(payload, require_kb)  # 7
+    payload, disclosed = process(signed.payload, disclosures)
+    _require_profile(payload, require_kb)
     jws.check_times(payload, now=now, skew=skew)
     digest = hashlib.sha256(signed.signing_input).digest()
     return Processed(payload, signed.header, signed.kid, disclosed, digest, disclosures)

@@ -18,7 +18,7 @@ from hub.formats.tiles import MAX_ENTRY
 from hub.ids import bucket_of
 from hub.ledger.model import bodies, leaves
 from hub.ledger.press import press
-from hub.ledger.rest import commitment_leaf, rested
+from hub.ledger.rest import RAW, commitment_leaf
 from hub.store.rows import add_rows
 from hub.store.seal import seal
 from hub.store.statement import insert
@@ -111,12 +111,23 @@ def event_under(
     2. salt || body (pressed) is sealed under the person's own key (the hub's when `subject_id` is None), bound to
        this leaf, and kept erasable. Raises Malformed `jcs.*`.
     """
-    salt, raw = secrets.token_bytes(SALT_BYTES), canonical(body)  # 1
-    commit = hashlib.sha256(salt + raw).digest()
-    data = commitment_leaf(commit)
-    found = leaf_hash(data)
-    sealed = seal(key or view.vault.hub_key(HUB_BODIES), salt + press(raw), bound_to=found)  # 2
-    return SealedEvent(CommittedRef(found, commit), kind, subject_id, data, sealed)
+    return events_under(view, kind=kind, said=[(subject_id, key, body)])[0]
+
+
+def events_under(
+    view: View, *, kind: str, said: Sequence[tuple[UUID | None, bytes | None, Mapping[str, Any]]]
+) -> list[SealedEvent]:
+    """`event_under` of many: (subject, their key, body) each, one step for all of them before the next."""
+    salted = [(secrets.token_bytes(SALT_BYTES), canonical(body)) for _, _, body in said]  # 1
+    commits = [hashlib.sha256(salt + raw).digest() for salt, raw in salted]
+    data = [commitment_leaf(commit) for commit in commits]
+    refs = [CommittedRef(leaf_hash(one), commit) for one, commit in zip(data, commits, strict=True)]
+    plain = [salt + press(raw) for salt, raw in salted]  # 2
+    hubs = view.vault.hub_key(HUB_BODIES)
+    return [
+        SealedEvent(ref, kind, subject_id, leaf, seal(key or hubs, one, bound_to=ref.leaf_hash))
+        for (subject_id, key, _), ref, leaf, one in zip(said, refs, data, plain, strict=True)
+    ]
 
 
 _LEAF = ("kind", "data", "leaf_hash", "created_at")
@@ -127,7 +138,7 @@ BODY = insert(bodies, only=_BODY)
 
 async def commit_all(tx: Tx, events: Sequence[SealedEvent]) -> None:
     """Write events, in the order given, as rows of `tx`: two statements however many there are."""
-    rows = [(event.kind, rested(event.data), event.ref.leaf_hash, tx.now) for event in events]
+    rows = [(event.kind, RAW + event.ref.commit, event.ref.leaf_hash, tx.now) for event in events]
     sealed = [
         (body_bucket(event.ref.leaf_hash, event.subject_id), event.ref.leaf_hash, event.subject_id, event.sealed)
         for event in events

@@ -42,6 +42,8 @@ class People:
 
     def refusal(self, numbers: Iterable[Number]) -> HubError | None:
         """Why the first of these cannot be a holder; None when all can."""
+        if not self.refused:
+            return None
         return next((self.refused[number] for number in numbers if number in self.refused), None)
 
     def face_of(self, number: Number, name: str) -> Face:

@@ -22,7 +22,8 @@ async def add_rows(tx: Tx, table: sa.Table, columns: Sequence[str], rows: Sequen
         return
     if tx.dialect == "sqlite":  # asyncpg takes Python's values as they are
         binders = [_binder(table.c[name], tx.conn.dialect) for name in columns]
-        rows = [_bound(binders, row) for row in rows]
+        by_column = zip(*rows, strict=True)
+        rows = list(zip(*map(_bound, binders, by_column), strict=True))
     await tx.driver.fill(table.name, columns, rows)
 
 
@@ -87,5 +88,14 @@ def _binder(column: sa.Column[Any], dialect: sa.Dialect) -> Bind:
     return column.type.dialect_impl(dialect).bind_processor(dialect)
 
 
-def _bound(binders: Sequence[Bind], row: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(value if bind is None else bind(value) for bind, value in zip(binders, row, strict=True))
+def _bound(bind: Bind, values: Sequence[Any]) -> Sequence[Any]:
+    """A column as the driver takes it. The moment of the transaction stands in many rows and is written out once."""
+    if bind is None:
+        return values
+    bound: list[Any] = []
+    before, written = None, bind(None)
+    for value in values:
+        if value is not before:
+            before, written = value, bind(value)
+        bound.append(written)
+    return bound

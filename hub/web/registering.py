@@ -76,9 +76,8 @@ async def _register(hub: Hub, actor: Actor, looked: Looked) -> list[Registered |
     """Every line's result, in order: those that may go together are one commit."""
     places = [at for at, one in enumerate(looked) if not isinstance(one, HubError)]
     handed = [one for one in looked if not isinstance(one, HubError)]
-    answers: list[Registered | HubError] = [
-        one if isinstance(one, HubError) else _try_again() for one in looked
-    ]
+    later = _try_again()
+    answers: list[Registered | HubError] = [one if isinstance(one, HubError) else later for one in looked]
     begin = 0
     while begin < len(handed):
         run = handed[begin : begin + together(handed[begin:])]

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from hub.errors import HubError, Malformed, TooLarge, Unprocessable
+from hub.errors import HubError, Malformed, TooLarge, Unprocessable, each
 from hub.formats import jws, sdjwt
 from hub.formats.disclosures import NEVER_SELECTIVE
 from keys.signer import generate
@@ -61,6 +61,28 @@ def test_the_unbroken_one():
     found = verify(token)
     assert found.payload == BASE | {"name": "张三", "list": ["value"]}
     assert found.disclosed == {("name",): NAME, ("list", 0): ELEMENT}
+
+
+def test_many_at_once_are_each_told_what_each_alone_is_told():
+    good = forge(BASE | {"_sd": [digest(NAME)]}, NAME)
+    tokens = [
+        good,
+        good.rstrip("~"),
+        forge(BASE, kb="a.b.c"),
+        good[: good.index("~") - 4] + "AAAA~",
+        forge(BASE | {"_sd": [digest(OTHER)]}, NAME),
+        forge(BASE, "é"),
+        forge(BASE | {"exp": NOW - 1000}),
+        forge(BASE | {"vct": 7}),
+        good,
+    ]
+    alone = each(tokens, verify)
+    assert [isinstance(one, HubError) for one in alone] == [False, *[True] * 7, False]
+    assert [told(one) for one in sdjwt.verify_all(tokens, key=KEY.public, now=NOW)] == [told(one) for one in alone]
+
+
+def told(found):
+    return (type(found), found.code) if isinstance(found, HubError) else found
 
 
 # -- 1: shape and size
