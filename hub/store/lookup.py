@@ -5,9 +5,8 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
-from hub.store.statement import Statement
+from hub.store.statement import Statement, array_of
 from hub.store.tx import View
 
 
@@ -53,8 +52,7 @@ class Lookup:
         return sa.select(*found.c).select_from(wanted.join(found, sa.true()))
 
     def _arrays(self) -> sa.Subquery:
-        kinds = [postgresql.ARRAY(column.type) for column in self._key]
-        lists = [sa.func.unnest(sa.bindparam(f"k{place}", type_=kind)) for place, kind in enumerate(kinds)]
+        lists = [sa.func.unnest(array_of(column.type, f"k{place}")) for place, column in enumerate(self._key)]
         return sa.select(*(one.label(f"c{place}") for place, one in enumerate(lists))).subquery("wanted")
 
     def _json(self) -> sa.Subquery:
