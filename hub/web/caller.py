@@ -111,20 +111,27 @@ class _Tokens(Newest[str, tuple[float, AccessToken]]):
         super().__init__(at_most=10_000)
 
 
-def access_token(hub: Hub, text: str, *, now: int) -> AccessToken:
+def access_token(hub: Hub, text: str, *, now: int, key: jws.KeySource | None = None) -> AccessToken:
     """A token of ours, in force at `now`; whose it is and whether it was revoked is for the caller to ask.
 
-    A signature that held is remembered for a minute; times are judged at every use. Raises Malformed, Unprocessable.
+    A signature that held is remembered for a minute; times are judged at every use. `key` finds our keys in another way
+    than `token_keys`. Raises Malformed, Unprocessable.
     """
     kept = hub.db.memory.of(_Tokens)
-    found = kept.get(text)
-    if found is not None and time.monotonic() < found[0]:
-        jws.check_times({"iat": found[1].iat, "exp": found[1].exp}, now=now)
-        return found[1]
+    found = remembered(hub, text)
+    if found is not None:
+        jws.check_times({"iat": found.iat, "exp": found.exp}, now=now)
+        return found
     issuer = hub.settings.public_url
-    said = check_access_token(text, issuer=issuer, audience=issuer, key=token_keys(hub), now=now)
+    said = check_access_token(text, issuer=issuer, audience=issuer, key=key or token_keys(hub), now=now)
     kept.keep(text, (time.monotonic() + KEPT_SECONDS, said))
     return said
+
+
+def remembered(hub: Hub, text: str) -> AccessToken | None:
+    """The token that this process checked less than a minute ago. Its times are the caller's to judge."""
+    found = hub.db.memory.of(_Tokens).get(text)
+    return found[1] if found is not None and time.monotonic() < found[0] else None
 
 
 async def _record_refusal(hub: Hub, proof: Proof) -> None:

@@ -4,7 +4,8 @@ What a line is refused for, and what is recorded of it, is what the single door 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Annotated, NamedTuple
 
 from pydantic import Field, StringConstraints
@@ -14,19 +15,22 @@ from starlette.requests import Request
 from hub.access.record import record_anonymous
 from hub.cases.open import facts_of
 from hub.clock import seconds
-from hub.errors import HubError, Unauthenticated, Unavailable
+from hub.errors import HubError, Unauthenticated, Unavailable, each
 from hub.formats.authorization import AccessToken
 from hub.verification.model import Ask
 from hub.verification.verify import Redemption, verify
 from hub.web.answer import issuance_of, request_id
 from hub.web.body import Body, parse
-from hub.web.caller import Caller, access_token, revoked_among, revoked_token
+from hub.web.caller import Caller, access_token, remembered, revoked_among, revoked_token, token_keys
 from hub.web.deps import Hub
 from hub.web.ndjson import Limits, LinesAnswer, Result
 from hub.web.problems import STATUS, document
 from hub.web.pulling import pulled_types
 from hub.web.redeem import case_of
 from hub.web.verdicts import LINE_BYTES, AskBody, asks_of, no_consent, verdicts_json
+from hub.web.workers import Members, Signature
+from keys import base64url
+from keys.public import PublicKey
 
 A_BREATH = 8
 """After so many lines others of this process are served: checking a token takes a tenth of a millisecond."""
@@ -70,15 +74,18 @@ def verifying_lines(hub: Hub, caller: Caller, request: Request, limits: Limits) 
 
 async def _check(hub: Hub, lines: Sequence[bytes]) -> Checked:
     now = seconds(hub.clock())
+    bodies: list[BatchLine | HubError] = []
+    for begin in range(0, len(lines), A_BREATH):
+        bodies += each(lines[begin : begin + A_BREATH], lambda line: parse(line, BatchLine, max_bytes=LINE_BYTES))
+        await asyncio.sleep(0)
+    key = await _keys(hub, [body.token for body in bodies if isinstance(body, BatchLine)])
     found: Checked = []
-    for count, line in enumerate(lines, 1):
-        try:
-            body = parse(line, BatchLine, max_bytes=LINE_BYTES)
-        except HubError as fault:
-            found.append(fault)
+    for count, body in enumerate(bodies, 1):
+        if isinstance(body, HubError):
+            found.append(body)
             continue
         try:  # whose token it is, `verify` asks: another's is a recorded refusal
-            token = access_token(hub, body.token, now=now)
+            token = access_token(hub, body.token, now=now, key=key)
         except HubError:
             found.append(
                 Unauthenticated("token.invalid", "授权凭证无效或已过期。", "The consent token is not valid.")
@@ -88,6 +95,41 @@ async def _check(hub: Hub, lines: Sequence[bytes]) -> Checked:
         if count % A_BREATH == 0:
             await asyncio.sleep(0)
     return found
+
+
+async def _keys(hub: Hub, tokens: Sequence[str]) -> Callable[[str], PublicKey]:
+    """Finds the hub's own token keys, as they stand now; the newest knows which signatures workers found to hold.
+
+    What workers are not asked about (an older key, a text that is no token) is checked as if there were none.
+    """
+    newest, standing = hub.signer("token").public, token_keys(hub)
+    members = tuple(sorted(newest.jwk.items()))
+    signed = []
+    for token in {token for token in tokens if remembered(hub, token) is None}:
+        message, _, signature = token.rpartition(".")
+        with suppress(ValueError):
+            signed.append(Signature(members, message.encode("ascii"), base64url.decode(signature)))
+    held = await hub.batches.held(signed, hub.types)
+
+    def find(kid: str) -> PublicKey:
+        public = standing(kid)
+        return _Held(public, members, held) if kid == newest.kid else public
+
+    return find
+
+
+class _Held(PublicKey):
+    """A public key with signatures that were checked under it already, by worker processes of this hub."""
+
+    __slots__ = ("_held", "_named")
+
+    def __init__(self, public: PublicKey, named: Members, held: Collection[Signature]) -> None:
+        self._key, self._members, self.alg, self.kid = public._key, public._members, public.alg, public.kid
+        self._named, self._held = named, held
+
+    def verify(self, signature: bytes, message: bytes) -> bool:
+        """As `PublicKey.verify`."""
+        return Signature(self._named, message, signature) in self._held or super().verify(signature, message)
 
 
 async def _answer(hub: Hub, caller: Caller, checked: Checked) -> list[Result | HubError]:

@@ -11,12 +11,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -25,6 +25,7 @@ from hub.certificates.register import Handed
 from hub.errors import HubError, TooMany, Unavailable
 from hub.registry.types import CertificateType, of_documents
 from hub.web.registration import examine_lines
+from keys.public import PublicKey
 
 AT_ONCE = 4
 WORTH_IT = 48
@@ -33,6 +34,18 @@ PIECE = 128
 RETRY_AFTER = 5
 
 log = structlog.get_logger()
+
+
+Members = tuple[tuple[str, str], ...]
+"""A public key as its JWK says it, sorted."""
+
+
+class Signature(NamedTuple):
+    """A signature that came with a message, and the key that it should be by."""
+
+    key: Members
+    message: bytes
+    signature: bytes
 
 
 class Batches:
@@ -85,22 +98,52 @@ class Batches:
     async def _piece(
         self, lines: Sequence[bytes], terms: Terms, types: Mapping[str, CertificateType]
     ) -> Sequence[Handed | HubError]:
-        for _ in range(2):
-            try:
-                pool = self._started(types)
-                return await asyncio.get_running_loop().run_in_executor(pool, _examine, lines, terms)
-            except BrokenProcessPool:
-                log.warning("batch.worker_died")
-                if self._pool is pool:
-                    self.close()
-            except OSError as fault:  # no room for another process, or no place for its socket
-                log.warning("batch.no_worker", fault=type(fault).__name__, errno=fault.errno)
-                return await _here(lines, terms, types)
-        return [
-            Unavailable(
-                "batch.try_again", "该行暂未处理，请重试。", "This line was not handled; send it again."
-            )
-        ] * len(lines)
+        try:
+            found: list[Handed | HubError] = await self._elsewhere(types, _examine, lines, terms)
+            return found
+        except OSError:
+            return await _here(lines, terms, types)
+        except BrokenProcessPool:
+            return [
+                Unavailable(
+                    "batch.try_again", "该行暂未处理，请重试。", "This line was not handled; send it again."
+                )
+            ] * len(lines)
+
+    async def held(self, signed: Sequence[Signature], types: Mapping[str, CertificateType]) -> set[Signature]:
+        """Those of these signatures that workers found to hold. Of the others nothing is known: check them yourself.
+
+        Workers are asked about many at once only, and about more when none is running yet.
+        """
+        if len(signed) < (WORTH_IT if self._pool is not None else PIECE):
+            return set()
+        pieces = [signed[begin : begin + PIECE] for begin in range(0, len(signed), PIECE)]
+        try:
+            said = await asyncio.gather(*(self._elsewhere(types, _hold, piece) for piece in pieces))
+        except (OSError, BrokenProcessPool):
+            return set()
+        return {one for found in said for one in found}
+
+    async def _elsewhere(self, types: Mapping[str, CertificateType], work: Callable[..., Any], *given: Any) -> Any:
+        """What a worker says. Raises OSError when there can be none, BrokenProcessPool when two died over it."""
+        try:
+            return await self._asked(types, work, *given)
+        except BrokenProcessPool:  # new ones are asked once more
+            return await self._asked(types, work, *given)
+
+    async def _asked(self, types: Mapping[str, CertificateType], work: Callable[..., Any], *given: Any) -> Any:
+        pool = None
+        try:
+            pool = self._started(types)
+            return await asyncio.get_running_loop().run_in_executor(pool, work, *given)
+        except OSError as fault:  # no room for another process, or no place for its socket
+            log.warning("batch.no_worker", fault=type(fault).__name__, errno=fault.errno)
+            raise
+        except BrokenProcessPool:
+            log.warning("batch.worker_died")
+            if self._pool is pool:
+                self.close()
+            raise
 
     def _started(self, types: Mapping[str, CertificateType]) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -151,3 +194,8 @@ def _end_with(sentinel: int) -> None:
 
 def _examine(lines: Sequence[bytes], terms: Terms) -> list[Handed | HubError]:
     return examine_lines(lines, terms, _types)
+
+
+def _hold(signed: Sequence[Signature]) -> list[Signature]:
+    keys = {members: PublicKey.from_jwk(dict(members)) for members in {one.key for one in signed}}
+    return [one for one in signed if keys[one.key].verify(one.signature, one.message)]

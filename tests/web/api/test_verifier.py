@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from hub.catalogue.sources import answers_pulls
 from hub.certificates.model import certificate_holders
 from hub.consent.token import sign_token
 from hub.consent.withdraw import withdraw
-from hub.errors import Unavailable
+from hub.errors import HubError, Unavailable
 from hub.formats import jws, sdjwt
 from hub.formats.merkle import verify_inclusion
 from hub.formats.note import verify_checkpoint
@@ -21,8 +22,9 @@ from hub.ledger.head import log_key
 from hub.registry import keys
 from hub.registry.publish import publish_types
 from hub.store.model import idempotent_replies
-from hub.web import pulling, redeem
+from hub.web import pulling, redeem, verifying, workers
 from hub.web.pulling import pull_first
+from keys.public import PublicKey
 from keys.signer import generate
 
 ASKS = {"asks": [{"type": "degree"}]}
@@ -251,6 +253,57 @@ async def test_a_kept_answer_is_for_the_same_grants_only(world, edu, wang):
         await withdraw(tx, grant=childs.public_id)
     after = await world.call(edu, "POST", "/v1/verifications", asks, token=consent(world, edu, [own]), key="v1")
     assert (after.status_code, after.json()["code"]) == (422, "idempotency.other_body")
+
+
+@pytest.fixture
+async def tokens(world, edu, wang):
+    """Many consent tokens of one person; four of them are no good: changed, too old, by nobody, and cut short."""
+    _, grants = await world.grant(wang, ["degree"])
+    made = [consent(world, edu, grants) for _ in range(150)]
+    header, payload, signature = made[10].split(".")
+    made[10] = f"{header}.{jws.b64u_encode(jws.b64u_decode(payload).replace(b'dg-edu', b'dg-psb'))}.{signature}"
+    made[20] = consent(world, edu, grants, now=world.clock() - timedelta(hours=1))
+    made[30] = sign_token(
+        generate(), issuer=AUDIENCE, grants=grants, jkt=edu.client.kid,
+        pairwise_key=world.keyring.secret("pairwise"), now=world.clock(),
+    )[0]  # fmt: skip
+    made[40] = made[41][:-1]
+    yield made
+    world.hub.batches.close()
+
+
+async def test_workers_check_the_signatures_of_many_tokens_and_the_hub_judges_the_rest(
+    world, tokens, monkeypatch
+):
+    lines = [json.dumps({"token": token, **ASKS}).encode() for token in tokens]
+    checked = []
+    verify = PublicKey.verify
+    monkeypatch.setattr(PublicKey, "verify", lambda key, *said: checked.append(said) or verify(key, *said))
+    found = await verifying._check(world.hub, lines)
+    assert world.hub.batches._pool is not None
+    assert len(checked) <= 3  # those that workers did not find to hold; the one that is too old did
+    assert [place for place, one in enumerate(found) if isinstance(one, HubError)] == [10, 20, 30, 40]
+    assert {found[place].code for place in (10, 20, 30, 40)} == {"token.invalid"}
+    again = await verifying._check(world.hub, lines)  # what held is remembered
+    assert [type(one) for one in again] == [type(one) for one in found]
+
+
+@pytest.mark.parametrize("end", ["every worker dies", "none can be started"])
+async def test_without_workers_the_hub_checks_the_signatures_of_a_batch_itself(world, tokens, monkeypatch, end):
+    if end == "every worker dies":
+        monkeypatch.setattr(workers, "_hold", die)
+    else:
+        monkeypatch.setattr(world.hub.batches, "_started", full)
+    found = await verifying._check(world.hub, [json.dumps({"token": token, **ASKS}).encode() for token in tokens])
+    assert [place for place, one in enumerate(found) if isinstance(one, HubError)] == [10, 20, 30, 40]
+
+
+def die(*_) -> None:
+    os._exit(1)
+
+
+def full(_) -> None:
+    raise OSError(12, "no room")
 
 
 async def test_what_a_batch_did_not_ask_a_source_for_is_no_no_record(world, edu, monkeypatch):
