@@ -82,7 +82,7 @@ def take_apart(rested: bytes) -> tuple[SdJwt, Sequence[str | Known]]:
         return parts, parts.disclosures
     try:
         return _unpack(rested)
-    except (ValueError, IndexError, RecursionError, zlib.error) as fault:
+    except (ValueError, IndexError, StopIteration, RecursionError, zlib.error) as fault:
         raise Internal(
             "seal.broken",
             "存储的数据未能通过完整性校验，已停止使用。",

@@ -114,3 +114,11 @@ def test_what_was_stored_before_is_read_as_it_is():
 def test_bytes_that_never_came_from_here_are_refused(cut):
     with pytest.raises(Internal, match=r"seal\.broken"):
         packed.unpack(packed.pack(a_deed())[:cut])
+
+
+def test_a_salt_that_is_missing_is_refused():
+    rested = packed.pack(a_deed())
+    salts = 2 + rested[1]
+    fewer = rested[:salts] + bytes([rested[salts] - 1]) + rested[salts + 1 + packed.SALT :]
+    with pytest.raises(Internal, match=r"seal\.broken"):
+        packed.unpack(fewer)
