@@ -25,8 +25,8 @@ from hub.store.statement import Statement
 from hub.store.tx import Tx, View
 
 LEAVES_AT_ONCE = 5_000
-LOOKS_AT_ONCE = 500
-"""On SQLite the one writer is held while their notices are written: some ten milliseconds."""
+LOOKS_AT_ONCE = {"sqlite": 100, "postgresql": 500}
+"""On SQLite the one writer is held while their notices are written: a few milliseconds."""
 ROW = 1
 PULL_ASKED = "pull.asked"
 """A pull is recorded before it is made; how it ended is a look of its own, and that is told."""
@@ -115,7 +115,7 @@ async def read_looks(view: View) -> Read | None:
     start, size = await _cursor(view)
     if start >= size:
         return None
-    end, most = min(size, start + LEAVES_AT_ONCE), LOOKS_AT_ONCE
+    end, most = min(size, start + LEAVES_AT_ONCE), LOOKS_AT_ONCE[view.dialect]
     moments = await view.each(MOMENTS, [{"start": start, "end": end, "most": most}])
     if sum(row.looks for row in moments) == most:
         end = max(row.last for row in moments) + 1

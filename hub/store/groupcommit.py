@@ -24,23 +24,22 @@ class GroupCommit(Generic[C, A]):
 
     `most` bounds a group. When the work of a group fails as a whole, each of its callers is tried alone, so that one
     caller's bad luck is nobody else's; not when the database is out of reach, because then the outcome is unknown.
-    `lanes` groups may be under way at once.
+    One group is under way at a time: two would each be half as large, and cost more than the waiting they save.
     """
 
-    def __init__(self, work: Work[C, A], *, most: int = 64, lanes: int = 1) -> None:
+    def __init__(self, work: Work[C, A], *, most: int = 64) -> None:
         self._work = work
         self._most = most
-        self._lanes = lanes
         self._waiting: deque[tuple[C, asyncio.Future[A]]] = deque()
-        self._running = 0
+        self._running = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, caller: C) -> A:
         """This caller's answer, after the commit that holds its work; raises what the work raised for it."""
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.append((caller, future))
-        if self._running < self._lanes:
-            self._running += 1  # counted here and in `_run`, not by the task's end, which is told a turn later
+        if not self._running:
+            self._running = True  # said here and in `_run`, not by the task's end, which is told a turn later
             task = asyncio.create_task(self._run())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -52,7 +51,7 @@ class GroupCommit(Generic[C, A]):
             while self._waiting:
                 await self._next()
         finally:
-            self._running -= 1
+            self._running = False
 
     async def _next(self) -> None:
         group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]

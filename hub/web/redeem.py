@@ -32,8 +32,6 @@ from hub.web.pulling import pull_first
 from hub.web.verdicts import LINE_BYTES, NewVerification, asks_of, no_consent, verdicts_json
 
 PATH = "/v1/verifications"
-LANES = {"sqlite": 1, "postgresql": 2}
-"""Groups under way at once: while one waits for PostgreSQL this process works on the other. SQLite has one writer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ class _Queue:
             async def work(calls: Sequence[Call]) -> Sequence[Reply | HubError]:
                 return await together(hub, calls)
 
-            self._made = GroupCommit(work, lanes=LANES[hub.db.writer.dialect.name])
+            self._made = GroupCommit(work)
         return self._made
 
 
