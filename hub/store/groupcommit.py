@@ -2,7 +2,7 @@
 
 The disk can sync a few thousand times a second at best, and a transaction costs the same few round trips whether it
 does the work of one caller or of thirty. Nobody waits for a group to fill: a caller who comes alone starts at once,
-and whoever comes while a group is under way forms the next one.
+and whoever comes while a group is under way forms the next one, with those who come in the few milliseconds after it.
 """
 
 import asyncio
@@ -14,6 +14,10 @@ from hub.errors import HubError, Unavailable
 
 C = TypeVar("C")
 A = TypeVar("A")
+
+MOMENT = 0.001
+MOMENTS = 4
+"""Seconds, and how many of them at most, that a next group waits for more while more come."""
 
 Work = Callable[[Sequence[C]], Awaitable[Sequence[A | HubError]]]
 """Does the work of some callers in one transaction and commits; an error in the place of a caller is that caller's."""
@@ -50,8 +54,21 @@ class GroupCommit(Generic[C, A]):
             await asyncio.sleep(0)  # whoever became ready in this turn of the loop comes along
             while self._waiting:
                 await self._next()
+                if self._waiting:
+                    await self._gather()
         finally:
             self._running = False
+
+    async def _gather(self) -> None:
+        """Between two groups: wait a moment for those who were just answered and ask again, as long as some come.
+
+        Else two groups of unlike size go on in turns for ever, and each costs what one of all would.
+        """
+        for _ in range(MOMENTS):
+            before = len(self._waiting)
+            await asyncio.sleep(MOMENT)
+            if len(self._waiting) == before or before >= self._most:
+                return
 
     async def _next(self) -> None:
         group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from hub.errors import Conflict, HubError, Unavailable
+from hub.store import groupcommit
 from hub.store.groupcommit import GroupCommit
 
 
@@ -30,6 +31,22 @@ async def test_callers_of_one_moment_go_together_and_latecomers_form_the_next_gr
     queue = GroupCommit[int, int](work, most=4)
     assert await asyncio.gather(*(queue(n) for n in range(10))) == [2 * n for n in range(10)]
     assert [len(group) for group in work.groups] == [4, 4, 2]
+
+
+async def test_who_is_answered_and_asks_again_joins_those_who_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six were under way when two more came: without a moment's wait they would go on as two and six for ever."""
+    monkeypatch.setattr(groupcommit, "MOMENT", 0.05)  # a busy machine must not part them
+    work = Worker()
+    queue = GroupCommit[int, int](work)
+
+    async def asks(number: int) -> None:
+        for _ in range(4):
+            await queue(number)
+
+    first = [asyncio.create_task(asks(number)) for number in range(6)]
+    await asyncio.sleep(0.0005)
+    await asyncio.gather(*first, asks(6), asks(7))
+    assert [len(group) for group in work.groups] == [6, 8, 8, 8, 2]
 
 
 async def test_callers_one_after_the_other_are_never_forgotten() -> None:
