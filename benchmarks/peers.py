@@ -34,6 +34,7 @@ NPM = ("@sd-jwt/sd-jwt-vc@0.19.0",)
 NODE_VERIFY = Aim(2, "SD-JWT verify, 12 claims / @sd-jwt/sd-jwt-vc verify", 4.0)
 NODE_ISSUE = Aim(3, "SD-JWT issue, 12 claims / @sd-jwt/sd-jwt-vc issue", 4.0)
 ACA_VERIFY = Aim(7, "verify door on PostgreSQL / ACA-Py sd-jwt/verify without accounting, c=8", 4.0)
+ACA_CPU = Aim(7, "the same by CPU: ACA-Py's per request / the hub's (PostgreSQL's not counted)", 4.0)
 CONNECTIONS = 8
 
 
@@ -195,6 +196,7 @@ def _acapy(report: Report, rounds: int, seconds: float) -> None:
     report.result("verify door", per_second=_middle(door.per_second), p50_ms=_middle(door.p50),
                   p99_ms=_middle(door.p99), server_cpu_us=_middle(door.cpu), errors=0)  # fmt: skip
     report.ratio(ACA_VERIFY, door.per_second, [one.per_second for one in theirs])
+    report.ratio(ACA_CPU, [one.server_cpu for one in theirs], door.cpu)
 
 
 @contextlib.contextmanager

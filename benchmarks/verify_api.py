@@ -51,6 +51,7 @@ ALONE = Aim(5, "the same, one process, each person asked once", 0.25)
 OWN = Aim(5, "verify door on PostgreSQL, a process a core / pgbench with the door's own statements, c=32", 0.25)
 HELLO = Aim(6, "verify door on PostgreSQL / FastAPI hello", 0.30)
 HELLO_CPU = Aim(6, "the same by CPU: hello's per request / the door's per request", 0.30)
+HELLO_AGAIN = Aim(6, "the same by CPU, people asked again within the minute", 0.30)
 SQLITE = Aim(8, "verify door on SQLite / on PostgreSQL", 0.9, gate=True)
 SQLITE_HELLO = Aim(6, "verify door on SQLite / FastAPI hello", 0.30)
 SQLITE_P99 = Aim(8, "p99 of the verify door on SQLite, ms, 32 connections", 60, at_most=True)
@@ -358,11 +359,12 @@ def _tell(report: Report, doors: Sequence[Door], said: Neighbours) -> None:
     if postgres:
         report.ratio(HELLO, postgres.per_second, hello)
         report.ratio(HELLO_CPU, hello_cpu, postgres.cpu)
+        report.ratio(HELLO_AGAIN, hello_cpu, postgres.again_cpu)
         report.ratio(SQLITE, sqlite.per_second, postgres.per_second)
         report.ratio(BATCH, postgres.batch, said.raw_verify)
         report.ratio(BATCH_SINGLE, postgres.cpu, postgres.batch_cpu)
     else:
-        for aim in (HELLO, HELLO_CPU, SQLITE, BATCH, BATCH_SINGLE):
+        for aim in (HELLO, HELLO_CPU, HELLO_AGAIN, SQLITE, BATCH, BATCH_SINGLE):
             report.skip(aim, "PostgreSQL is not installed: apt-get install -y postgresql")
     report.ratio(SQLITE_HELLO, sqlite.per_second, hello)
     report.value(SQLITE_P99, sqlite.p99)

@@ -309,7 +309,8 @@ _CLOCK = {
 def _headers(request: Request) -> tuple[str, str]:
     credentials = request.headers.getlist("authorization")
     proofs = request.headers.getlist("dpop")
-    if (request.url.query and "access_token" in request.query_params) or len(credentials) > 1 or len(proofs) > 1:
+    queried = request.scope["query_string"] and "access_token" in request.query_params
+    if queried or len(credentials) > 1 or len(proofs) > 1:
         raise Malformed(
             "token.twice", "只能用一种方式、一次出示访问令牌。", "Present one token, once, in one way only."
         )
