@@ -15,6 +15,14 @@ from benchmarks import stage
 
 SOON = 15.0
 ON_POSTGRESQL = pytest.mark.parametrize("empty_database", ["postgresql"], indirect=True)
+SLEEPS = """
+import time
+from hub.cli.processes import Processes, listening
+def serve(number, sock):
+    print("up", flush=True)
+    time.sleep(60)
+Processes(2, serve, listening("127.0.0.1", 0)).run()
+"""
 DIES_YOUNG = """
 import sys, time
 from hub.cli.processes import Processes, listening
@@ -89,12 +97,15 @@ def test_one_that_is_killed_is_replaced_and_all_leave_together(two: stage.Server
     assert "Traceback" not in two.log.read_text()
 
 
-@ON_POSTGRESQL
-def test_nobody_outlives_a_watcher_that_is_killed(two: stage.Server) -> None:
-    both = children_of(two.process.pid)
-    two.process.kill()
-    assert soon(lambda: not any(alive(pid) for pid in both))
-    assert not stage.listens(two.port)
+def test_nobody_outlives_a_watcher_that_is_killed() -> None:
+    command = [sys.executable, "-c", SLEEPS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=stage.ROOT) as watcher:
+        assert watcher.stdout is not None
+        assert watcher.stdout.readline() + watcher.stdout.readline() == b"up\nup\n"
+        both = children_of(watcher.pid)
+        watcher.kill()
+        assert len(both) == 2
+        assert soon(lambda: not any(alive(pid) for pid in both))
 
 
 def test_who_cannot_start_ends_the_whole_hub() -> None:

@@ -36,7 +36,14 @@ async def test_callers_of_one_moment_go_together_and_latecomers_form_the_next_gr
 async def test_who_is_answered_and_asks_again_joins_those_who_waited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Six were under way when two more came: without a moment's wait they would go on as two and six for ever."""
     monkeypatch.setattr(groupcommit, "MOMENT", 0.05)  # a busy machine must not part them
-    work = Worker()
+    groups: list[int] = []
+    two_more = asyncio.Event()
+
+    async def work(callers: Sequence[int]) -> Sequence[int]:
+        groups.append(len(callers))
+        await two_more.wait()
+        return callers
+
     queue = GroupCommit[int, int](work)
 
     async def asks(number: int) -> None:
@@ -44,9 +51,13 @@ async def test_who_is_answered_and_asks_again_joins_those_who_waited(monkeypatch
             await queue(number)
 
     first = [asyncio.create_task(asks(number)) for number in range(6)]
-    await asyncio.sleep(0.0005)
-    await asyncio.gather(*first, asks(6), asks(7))
-    assert [len(group) for group in work.groups] == [6, 8, 8, 8, 2]
+    while not groups:
+        await asyncio.sleep(0)
+    later = [asyncio.create_task(asks(number)) for number in (6, 7)]
+    await asyncio.sleep(0)
+    two_more.set()
+    await asyncio.gather(*first, *later)
+    assert groups == [6, 8, 8, 8, 2]
 
 
 async def test_callers_one_after_the_other_are_never_forgotten() -> None:
