@@ -37,10 +37,11 @@ async def test_who_is_answered_and_asks_again_joins_those_who_waited(monkeypatch
     """Six were under way when two more came: without a moment's wait they would go on as two and six for ever."""
     monkeypatch.setattr(groupcommit, "MOMENT", 0.05)  # a busy machine must not part them
     groups: list[int] = []
-    two_more = asyncio.Event()
+    under_way, two_more = asyncio.Event(), asyncio.Event()
 
     async def work(callers: Sequence[int]) -> Sequence[int]:
         groups.append(len(callers))
+        under_way.set()
         await two_more.wait()
         return callers
 
@@ -51,8 +52,7 @@ async def test_who_is_answered_and_asks_again_joins_those_who_waited(monkeypatch
             await queue(number)
 
     first = [asyncio.create_task(asks(number)) for number in range(6)]
-    while not groups:
-        await asyncio.sleep(0)
+    await under_way.wait()
     later = [asyncio.create_task(asks(number)) for number in (6, 7)]
     await asyncio.sleep(0)
     two_more.set()
