@@ -25,6 +25,7 @@ from hub.consent.use import TAKE
 from hub.ledger.append import LEAF
 from hub.ledger.places import PLACE
 from hub.registry.trust import EPOCH
+from hub.store.driver import BY_KEY
 from hub.store.seal import WRAPPED
 from hub.store.statement import Statement
 from hub.web.caller import SPEND
@@ -73,17 +74,13 @@ SELECT * FROM bench_certificates WHERE bucket = :b AND id = md5(:n::text)::uuid;
 def own(made: Stage, folder: Path, people: int) -> Rival | None:
     """pgbench with the door's own statements, of so many people who have granted; `made` has no hub that is served.
 
-    Besides, it looks up whom it asks for. Each caller has a transaction of his own, as pgbench has no other.
+    Besides, it looks up whom it asks for. Each caller has a transaction of his own, as pgbench has no other; statements
+    are planned as the door's are.
     """
     lines = [f"\\set n random(1, {people})", 'SELECT * FROM bench_asked WHERE n = :n \\gset', "BEGIN;"]
     lines += [_spelled(statement, given) + ending for statement, given, ending in _ASKED]
-    return _rival(made, folder / "own-statements.sql", ASKED, "\n".join([*lines, "COMMIT;", ""]), *_BY_KEY)
+    return _rival(made, folder / "own-statements.sql", ASKED, "\n".join([*lines, "COMMIT;", ""]), *BY_KEY)
 
-
-_BY_KEY = [
-    "plan_cache_mode=force_generic_plan", "enable_seqscan=off", "enable_hashjoin=off", "enable_mergejoin=off", "jit=off"
-]  # fmt: skip
-"""As the door's transactions are planned (`hub/store/driver.py`)."""
 
 ASKED = (
     """CREATE TABLE bench_asked AS SELECT row_number() OVER () AS n, g.public_id AS "grant", g.department AS by,

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
@@ -37,7 +36,7 @@ class _Known(Newest[bytes, int]):
         super().__init__(at_most=20_000)
 
 
-class _Own(WeakKeyDictionary[Tx, set[bytes]]):
+class _Own(set[bytes]):
     """What a transaction that is still open has put there itself: that may be rolled back, and is not remembered."""
 
 
@@ -68,7 +67,7 @@ async def ids_of(tx: Tx, said: Sequence[Mapping[str, Any]]) -> list[int]:
     missing = sorted((one, place) for place, one in enumerate(hashes) if one not in found)
     if missing:
         wanted = {one: {"hash": one, **said[place]} for one, place in missing}
-        own = tx.memory.of(_Own).setdefault(tx, set())
+        own = tx.own.of(_Own)
         made = {row.hash: row.id for row in await tx.each(NEW, list(wanted.values()))}
         own.update(made)
         found |= made

@@ -28,16 +28,16 @@ LOST = (
 """What PostgreSQL's driver raises at BEGIN when the connection is gone. Nothing was begun: another one may do."""
 
 FEW = 4
-_BEGIN_BY_KEY = (
-    "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; "
-    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
-)
+BY_KEY = (
+    "plan_cache_mode=force_generic_plan", "enable_seqscan=off", "enable_hashjoin=off", "enable_mergejoin=off", "jit=off"
+)  # fmt: skip
 """Left alone, PostgreSQL plans a prepared statement over partitions anew at each execution, which takes a millisecond:
 a plan for one known bucket always looks cheaper than the one for any bucket, which finds its partition as it runs.
 And where a table was small when it was last analysed, it reads all of it and joins, however large it is by now."""
+_BEGIN_BY_KEY = "; ".join(["BEGIN", *(f"SET LOCAL {option}" for option in BY_KEY)])
+_PARAMETER = re.compile(r"\$(\d+)")
 
 _OUT_OF_SERVICE = frozenset({"08", "53", "57", "58"})
-_PARAMETER = re.compile(r"\$(\d+)")
 _READ_ONLY = "25006"
 """PostgreSQL: connection, resources, operator and system trouble; a server that became a standby."""
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from hub.store.statement import Statement, array_of
+from hub.store.statement import Statement, array_of, binder, for_each
 from hub.store.tx import View
 
 
@@ -37,7 +37,7 @@ class Lookup:
     def _as_json(self, columns: list[tuple[Any, ...]], dialect: sa.Dialect) -> str:
         bound = []
         for column, values in zip(self._key, columns, strict=True):
-            bind = column.type.dialect_impl(dialect).bind_processor(dialect)
+            bind = binder(column.type, dialect)
             bound.append(values if bind is None else [bind(value) for value in values])
         return orjson.dumps(list(zip(*bound, strict=True))).decode()
 
@@ -45,11 +45,7 @@ class Lookup:
         postgres = dialect == "postgresql"
         wanted = self._arrays() if postgres else self._json()
         query = self._build(dialect).where(*(mine == same for mine, same in zip(self._key, wanted.c, strict=True)))
-        if not postgres:
-            return query
-        # As in `rows_of`: OFFSET keeps PostgreSQL from joining the two, so that each key is looked up by itself.
-        found = query.offset(0).lateral("found")
-        return sa.select(*found.c).select_from(wanted.join(found, sa.true()))
+        return for_each(query, wanted) if postgres else query
 
     def _arrays(self) -> sa.Subquery:
         lists = [sa.func.unnest(array_of(column.type, f"k{place}")) for place, column in enumerate(self._key)]

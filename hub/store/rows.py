@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hub.store.driver import Taken
-from hub.store.statement import array_of
+from hub.store.statement import array_of, binder, for_each
 from hub.store.tx import Tx, View
 
 __all__ = ["Taken", "add_rows", "among", "one_by_one", "rows_of"]
@@ -21,7 +21,7 @@ async def add_rows(tx: Tx, table: sa.Table, columns: Sequence[str], rows: Sequen
     if not rows:
         return
     if tx.dialect == "sqlite":  # asyncpg takes Python's values as they are
-        binders = [_binder(table.c[name], tx.conn.dialect) for name in columns]
+        binders = [binder(table.c[name].type, tx.conn.dialect) for name in columns]
         by_column = zip(*rows, strict=True)
         rows = list(zip(*map(_bound, binders, by_column), strict=True))
     await tx.driver.fill(table.name, columns, rows)
@@ -40,16 +40,13 @@ async def rows_of(
 
 
 def one_by_one(query: sa.Select[Any], key: sa.ColumnElement[Any], keys: Collection[Any]) -> sa.Select[Any]:
-    """Each key looked up by itself in one statement. Asked for all keys at once, PostgreSQL reads everything that fits
-    the other conditions, when it has not yet learned how much that is, and goes through the keys for each row of it.
-    OFFSET keeps it from joining the two."""
+    """Each key looked up by itself in one statement (PostgreSQL; see `for_each`)."""
     columns = list(key.clauses) if isinstance(key, sa.Tuple) else [key]
     lists = zip(*set(keys), strict=True) if isinstance(key, sa.Tuple) else [set(keys)]
     values = [_array(column, list(some)) for column, some in zip(columns, lists, strict=True)]
     wanted = sa.select(*(sa.func.unnest(some).label(f"k{n}") for n, some in enumerate(values))).subquery("wanted")
     mine = [column == same for column, same in zip(columns, wanted.c, strict=True)]
-    found = query.where(*mine).offset(0).lateral("found")
-    return sa.select(*found.c).select_from(wanted.join(found, sa.true()))
+    return for_each(query.where(*mine), wanted)
 
 
 def among(
@@ -82,10 +79,6 @@ def in_steps(keys: Iterable[Any], most: int = KEYS_A_STATEMENT) -> Iterator[list
     for begin in range(0, len(every), most):
         some = every[begin : begin + most]
         yield some + some[-1:] * ((1 << (len(some) - 1).bit_length()) - len(some))
-
-
-def _binder(column: sa.Column[Any], dialect: sa.Dialect) -> Bind:
-    return column.type.dialect_impl(dialect).bind_processor(dialect)
 
 
 def _bound(bind: Bind, values: Sequence[Any]) -> Sequence[Any]:

@@ -175,7 +175,7 @@ def _form(core: sa.Executable, dialect: sa.Dialect, *, arrays: bool = False) -> 
     parameters = []
     for name in compiled.positiontup or ():
         item = arrays and name not in constants
-        parameters.append((name, _binder(kinds[name].item_type if item else kinds[name], dialect)))
+        parameters.append((name, binder(kinds[name].item_type if item else kinds[name], dialect)))
     returns = isinstance(core, sa.SelectBase) or bool(compiled.effective_returning)
     columns = list(core.exported_columns) if returns else []  # type: ignore[attr-defined]
     each = ((place, _reader(column.type, dialect)) for place, column in enumerate(columns))
@@ -190,8 +190,6 @@ def _form(core: sa.Executable, dialect: sa.Dialect, *, arrays: bool = False) -> 
 def _of_each(core: Any, wanted: sa.Subquery, unique: tuple[str, ...]) -> sa.Executable | None:
     """What `core` does for one set of parameters, for each row of `wanted` (PostgreSQL). None where one statement would
     not come to the same: an UPDATE without `unique`, an INSERT of values.
-
-    A SELECT stays a look-up of its own for each row, in their order: OFFSET keeps PostgreSQL from joining the two.
     """
 
     def of_the_row(element: Any, **_: Any) -> Any:
@@ -202,11 +200,18 @@ def _of_each(core: Any, wanted: sa.Subquery, unique: tuple[str, ...]) -> sa.Exec
     if not whole:
         return None
     made: Any = replacement_traverse(core, {}, of_the_row)
-    if isinstance(core, sa.Select):
-        found = made.offset(0).lateral("found")
-        made = sa.select(*found.c).select_from(wanted.join(found, sa.true()))
-    done: sa.Executable = made
+    done: sa.Executable = for_each(made, wanted) if isinstance(core, sa.Select) else made
     return done
+
+
+def for_each(query: sa.Select[Any], wanted: sa.Subquery) -> sa.Select[Any]:
+    """`query`, which names columns of `wanted`, looked up by itself for each row of it (PostgreSQL), in their order.
+
+    Else, when it has not yet learned how much fits the other conditions, PostgreSQL reads all that does, and goes
+    through `wanted` for each row of it. OFFSET keeps it from joining the two.
+    """
+    found = query.offset(0).lateral("found")
+    return sa.select(*found.c).select_from(wanted.join(found, sa.true()))
 
 
 def array_of(kind: sa.types.TypeEngine[Any], name: str | None = None, values: Any = None) -> sa.BindParameter[Any]:
@@ -221,7 +226,8 @@ def array_of(kind: sa.types.TypeEngine[Any], name: str | None = None, values: An
     return sa.bindparam(name, values, type_=array, unique=True)
 
 
-def _binder(kind: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Convert:
+def binder(kind: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Convert:
+    """What turns a value of this type into what the driver takes; None where it takes the value as it is."""
     return kind.dialect_impl(dialect).bind_processor(dialect)
 
 
