@@ -16,10 +16,10 @@ from benchmarks import stage
 SOON = 15.0
 ON_POSTGRESQL = pytest.mark.parametrize("empty_database", ["postgresql"], indirect=True)
 SLEEPS = """
-import time
+import os, time
 from hub.cli.processes import Processes, listening
 def serve(number, sock):
-    print("up", flush=True)
+    os.write(1, b"up\\n")
     time.sleep(60)
 Processes(2, serve, listening("127.0.0.1", 0)).run()
 """
