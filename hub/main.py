@@ -22,7 +22,7 @@ from hub.notices.run import keep_telling
 from hub.notices.ways import Ways, open_ways
 from hub.notices.webhooks import Webhooks, signers
 from hub.registry.types import load_types
-from hub.store.blobs import Blobs, FileBlobs, S3Blobs, open_s3
+from hub.store.blobs import Blobs, FileBlobs
 from hub.store.seal import Vault
 from hub.store.tx import Database
 from hub.web.deps import Hub
@@ -73,6 +73,8 @@ def open_blobs(settings: Settings) -> Blobs:
     """Any S3 server when one is named, else the data folder."""
     if not settings.s3_endpoint:
         return FileBlobs(settings.blobs_dir)
+    from hub.store.s3 import S3Blobs, open_s3  # its client takes a tenth of a second to import
+
     client = open_s3(
         settings.s3_endpoint,
         access_key=settings.s3_access_key,

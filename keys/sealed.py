@@ -1,6 +1,7 @@
 """Bytes sealed under a passphrase: scrypt (RFC 7914) for the key, AES-256-GCM for the content."""
 
 import secrets
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -43,5 +44,6 @@ def unseal(blob: bytes, *, passphrase: bytes, name: str) -> bytes:
         ) from fault
 
 
+@lru_cache(maxsize=64)  # who holds the passphrase in memory may as well hold what it comes to
 def _cipher(passphrase: bytes, salt: bytes) -> AESGCM:
     return AESGCM(Scrypt(salt=salt, length=32, **_COST).derive(passphrase))

@@ -39,7 +39,7 @@ from hub.ledger.check import check
 from hub.ledger.head import lag, log_key, read_head
 from hub.main import app
 from hub.registry import departments
-from hub.store.blobs import S3Blobs, open_s3
+from hub.store.s3 import S3Blobs, open_s3
 from hub.web.metrics import REGISTRY
 
 CALLS = 3
@@ -168,7 +168,7 @@ class Field:
             client = open_s3(f"127.0.0.1:{self.line.port}", access_key="yimen-test", secret_key="yimen-test-secret",
                              region="us-east-1", secure=False, deadline=0.5)  # fmt: skip
             blobs = S3Blobs(client, f"yimen-{secrets.token_hex(6)}", deadline=1.0, region="us-east-1")
-            await blobs.ensure_bucket()
+            await blobs.prepare()
             hub = replace(hub, blobs=blobs)
         self.made.hub, self.made.db.clock = hub, self.clock
         async with stage.opened(self.made):

@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import yaml
@@ -39,7 +39,6 @@ from hub.clock import now, seconds
 from hub.consent.model import Grant
 from hub.formats import authorization, statuslist
 from hub.registry import sessions
-from hub.store.blobs import S3Blobs
 from hub.web.pages.cookies import cookie_name
 from keys.signer import generate
 
@@ -171,7 +170,7 @@ class Pair:
 async def _trial(
     made: Stage, outcome: Outcome, restarts: int, rounds: int, load: tuple[int, int, int]
 ) -> None:
-    await cast(S3Blobs, made.hub.blobs).ensure_bucket()
+    await made.hub.blobs.prepare()
     async with stage.opened(made):
         callers, others = Callers(made, door := stage.free_port()), AtOnce(made, outcome)
         await callers.prepare(4)

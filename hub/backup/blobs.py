@@ -98,6 +98,9 @@ class BackedBlobs:
         """All keys that begin with `prefix`, sorted."""
         return sorted(key for key in self._held if key.startswith(prefix))
 
+    async def prepare(self) -> None:
+        """There is nothing to make."""
+
     async def put(self, key: str, data: bytes) -> bytes:
         """Never: Conflict `backup.read_only`."""
         raise _read_only()
@@ -114,6 +117,7 @@ async def put_back(blobs: Blobs, folder: BackupFolder, manifest: Manifest) -> tu
     2. Any other blob that is there must be the same. 3. The checkpoint is put last. Raises Conflict
     `restore.blob_differs`.
     """
+    await blobs.prepare()
     live = await blobs.exists(PREFIX + CHECKPOINT)  # 1
     there = set(await blobs.list_prefix(""))
     turn = asyncio.Semaphore(ABREAST)

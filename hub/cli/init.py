@@ -15,7 +15,6 @@ from hub.ledger.create import create
 from hub.ledger.head import log_key
 from hub.registry.ceremony import initialise
 from hub.registry.publish import publish_types
-from hub.store.blobs import S3Blobs
 from hub.web.deps import Hub
 from keys.algorithms import EDDSA, ES256
 
@@ -47,8 +46,7 @@ def init(
 
     async def work(hub: Hub) -> dict[str, Any]:
         make_keys(hub)  # 2
-        if isinstance(hub.blobs, S3Blobs):
-            await hub.blobs.ensure_bucket()
+        await hub.blobs.prepare()
         signer = hub.signer("ledger")
         async with hub.tx(SYSTEM) as tx:  # 3
             link = await initialise(

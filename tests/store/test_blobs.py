@@ -16,7 +16,8 @@ from parts import S3
 
 from hub.errors import Malformed, NotFound, TooLarge, Unavailable
 from hub.store import blobs
-from hub.store.blobs import Blobs, FileBlobs, S3Blobs, open_s3
+from hub.store.blobs import Blobs, FileBlobs
+from hub.store.s3 import S3Blobs, open_s3
 
 BAD_KEYS = [
     "", "/", "/etc/passwd", "a/../b", "..", "a//b", "a/", ".drafts/x", "a/.b", "a\x00b", "a\\b", "证照.pdf", "a b",
@@ -92,7 +93,7 @@ async def test_keys_that_break_the_rules_are_refused_by_every_verb(tmp_path: Pat
 @given(st.text(max_size=40))
 def test_no_key_leaves_the_folder(key: str):
     try:
-        checked = blobs._checked(key)
+        checked = blobs.checked(key)
     except Malformed:
         return
     base = Path("/srv/blobs")
@@ -176,8 +177,8 @@ async def test_a_key_under_a_file_is_absent_and_cannot_be_put(tmp_path: Path):
 
 async def test_a_bucket_may_be_made_twice(s3: S3):
     storage = S3Blobs(s3_client(s3), s3.bucket, region=s3.region)
-    await storage.ensure_bucket()
-    await storage.ensure_bucket()
+    await storage.prepare()
+    await storage.prepare()
 
 
 async def test_prefixes_keep_two_hubs_apart_in_one_bucket(s3: S3):

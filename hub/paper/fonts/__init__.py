@@ -15,11 +15,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-
-from fontTools import subset
-from fontTools.ttLib import TTFont
+from typing import TYPE_CHECKING, Any
 
 from hub.errors import Unprocessable
+
+if TYPE_CHECKING:
+    from fontTools.ttLib import TTFont
 
 HERE = Path(__file__).parent
 SHIPPED = (HERE / "NotoSerifSC-GB2312.otf", HERE / "NotoSerifSC-Names.otf")
@@ -86,8 +87,10 @@ def digest() -> str:
 
 def cut(source: Path, characters: Iterable[str], *, keep_names: bool = False) -> bytes:
     """`source` (.otf, or the SC face of a .ttc) reduced to `characters`, as .otf bytes; same input, same bytes."""
+    from fontTools import subset
+
     number = _sc_face(source) if source.suffix == ".ttc" else -1
-    with TTFont(source, fontNumber=number, lazy=True, recalcTimestamp=False, recalcBBoxes=False) as font:
+    with _open(source, number, recalcTimestamp=False, recalcBBoxes=False) as font:
         options = subset.Options()
         options.desubroutinize = True  # MuPDF cannot subset what is left otherwise
         options.layout_features = []
@@ -105,7 +108,13 @@ def cut(source: Path, characters: Iterable[str], *, keep_names: bool = False) ->
     return out.getvalue()
 
 
-def _number_in_order(font: TTFont) -> None:
+def _open(path: Path, number: int, **options: Any) -> "TTFont":
+    from fontTools.ttLib import TTFont  # a fifth of a second to import, and few processes ever cut a font
+
+    return TTFont(path, fontNumber=number, lazy=True, **options)
+
+
+def _number_in_order(font: "TTFont") -> None:
     """Make CID = glyph index. MuPDF writes glyph indices where a PDF reader expects the CIDs of a CID-keyed CFF:
     without this the text extracts as meant while the page shows other characters."""
     order = font.getGlyphOrder()
@@ -129,7 +138,7 @@ def _sources(system: Path | None) -> tuple[Path, ...]:
 @lru_cache(maxsize=8)
 def _repertoire(path: Path) -> frozenset[str]:
     number = _sc_face(path) if path.suffix == ".ttc" else -1
-    with TTFont(path, fontNumber=number, lazy=True) as font:
+    with _open(path, number) as font:
         return frozenset(chr(code) for code in font.getBestCmap())
 
 
@@ -137,7 +146,7 @@ def _repertoire(path: Path) -> frozenset[str]:
 def _sc_face(path: Path) -> int:
     """Index of the Simplified Chinese face of a collection: the others draw regional shapes."""
     for number in range(16):
-        with TTFont(path, fontNumber=number, lazy=True) as font:
+        with _open(path, number) as font:
             if font["name"].getDebugName(6) == POSTSCRIPT_NAME:
                 return number
     raise Unprocessable(
