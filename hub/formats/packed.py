@@ -116,7 +116,7 @@ def _pack(token: str, known: Sequence[Known] | None) -> bytes | None:
     plain = b"\x00".join((header, _with_places(payload, places), *parts))
     if len(plain) >= MAX_BYTES:  # more than `unpack` takes out
         return None
-    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -13, 5, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
     rest = squeeze.compress(plain) + squeeze.flush()
     packed = b"".join((bytes((PACKED, len(signature))), signature, bytes((len(salts),)), *salts, rest))
     return None if nested and not _comes_back(packed, token) else packed
