@@ -20,6 +20,8 @@ from hub.store.tx import Database
 
 EVERY_SECONDS = 1.0
 """So long a look may stand in the ledger before it is told. Under load many are told in one round then."""
+SOON_SECONDS = 0.05
+"""So long a round is waited for that follows one with more behind it: whoever is at a door then comes in between."""
 
 NEWS = Statement(
     lambda _: sa.select(
@@ -66,8 +68,7 @@ async def keep_telling(
             if trouble.code != last:
                 on_trouble(trouble)
             last = trouble.code
-        if not more:
-            await pause(stop, every)
+        await pause(stop, SOON_SECONDS if more else every)
 
 
 def _failed(fault: Exception) -> HubError:
