@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hub.store.hosts import connect
-from hub.store.sqlite import open_writer
+from hub.store.sqlite import LOG_PAGES, open_writer
 
 BUSY_MILLISECONDS = 30_000
 
@@ -77,6 +77,7 @@ def _tune_sqlite(engine: AsyncEngine, *, wait: int) -> None:
             "foreign_keys=ON",
             f"busy_timeout={wait}",
             "cache_size=-65536",
+            *([] if wait else [f"wal_autocheckpoint={LOG_PAGES}"]),
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

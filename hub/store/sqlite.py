@@ -3,6 +3,7 @@
 aiosqlite sends each cursor, execute, fetch and close to another thread and back, four hops a statement, which costs
 more than the statement. The writer has its connection to itself, so nothing it executes waits for a lock except BEGIN
 IMMEDIATE (tried again and again, never blocking the loop) and nothing waits for the disk except COMMIT (in a thread).
+What was committed goes from the write-ahead log into the database beside the next transactions, and not in a COMMIT.
 Readers stay with aiosqlite: a long search of an auditor must not hold everybody up.
 """
 
@@ -10,12 +11,18 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
+from functools import partial
 from typing import Any
 
 BUSY_SECONDS = 30.0
 _AGAIN = 0.005
 IN_A_THREAD = 200
 """So many rows at once are written in a thread, so that others are served meanwhile."""
+CHANGES = 500
+"""After so many changed rows the log is copied into the database: four megabytes of it at the most, as SQLite does."""
+LOG_PAGES = 16_000
+"""Where readers or the disk kept the log from being copied until it is this long (64 MB), a COMMIT does it after all."""
 
 
 class Cursor:
@@ -83,6 +90,9 @@ class Writer:
     def __init__(self, path: str, **options: Any) -> None:
         # Transactions are begun and ended by us; a COMMIT runs in a thread while nobody else touches the connection.
         self.own = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=0, **options)
+        self._open_another = partial(sqlite3.connect, path, isolation_level=None, timeout=0, **options)
+        self._copied = 0
+        self._copying: asyncio.Task[None] | None = None
         self._connection: sqlite3.Connection | None = self.own
 
     def cursor(self) -> Cursor:
@@ -106,6 +116,22 @@ class Writer:
         """COMMIT, synced to disk; elsewhere, so that others are served while the disk works."""
         if self.own.in_transaction:
             await asyncio.to_thread(self.own.execute, "COMMIT")
+            if self.own.total_changes - self._copied >= CHANGES and self._copying is None:
+                self._copying = asyncio.create_task(self._copy())
+
+    async def _copy(self) -> None:
+        """PASSIVE: as much as can be copied while others read and write; whoever cannot now does it the next time."""
+
+        def work() -> None:
+            with suppress(sqlite3.Error), closing(self._open_another()) as another:
+                another.execute("PRAGMA synchronous=FULL")
+                another.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+        try:
+            self._copied = self.own.total_changes
+            await asyncio.to_thread(work)
+        finally:
+            self._copying = None
 
     async def rollback(self) -> None:
         """Undo what was not committed."""
@@ -133,7 +159,9 @@ class Writer:
         self.own.create_function(*args, **kwargs)
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, once the log is not being copied any more."""
+        if self._copying is not None:
+            await asyncio.wait({self._copying})
         self._connection = None
         self.own.close()
 
