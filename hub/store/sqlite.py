@@ -22,7 +22,7 @@ IN_A_THREAD = 200
 CHANGES = 500
 """After so many changed rows the log is copied into the database: four megabytes of it at the most, as SQLite does."""
 LOG_PAGES = 16_000
-"""Where the log grew to this (64 MB) because readers or the disk kept it from being copied, a COMMIT does it after all."""
+"""Grown to this (64 MB) because readers or the disk kept it from being copied, the log is copied by a COMMIT."""
 
 
 class Cursor:
