@@ -3,7 +3,7 @@
 So a notice is there once for each thing that happened, whatever dies in between; sending comes after (`deliver.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -11,7 +11,6 @@ from uuid import UUID
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from hub.ids import bucket_of, public_token, uuid7
 from hub.notices.happenings import Types, next_happenings
@@ -30,7 +29,7 @@ from hub.notices.model import (
 from hub.notices.told import Event, Told
 from hub.notices.wishes import wishes_of
 from hub.store.lookup import Lookup
-from hub.store.statement import Statement, insert
+from hub.store.statement import insert
 from hub.store.tx import Tx
 
 NOTICE_LIVES = timedelta(days=3)
@@ -38,22 +37,12 @@ NOTICE_LIVES = timedelta(days=3)
 EVENT_LIVES = timedelta(days=4)
 """So long an event is tried; the schedule of retries fits in."""
 
-_WRITTEN = tuple(column for column in notices.c if column.name != "read_at")
-
-
-def _new_notices(dialect: str) -> sa.Executable:
-    """One row an execution, as SQLite likes it; on PostgreSQL all in one, each column a list. Facts come as JSON."""
-    kinds = {column.name: sa.Text() if column is notices.c.facts else column.type for column in _WRITTEN}
-    if dialect == "sqlite":
-        values = {name: sa.bindparam(name, type_=kind) for name, kind in kinds.items()}
-        return sqlite.insert(notices).values(values).on_conflict_do_nothing().returning(notices.c.id)
-    lists = (sa.func.unnest(sa.bindparam(name, type_=postgresql.ARRAY(kind))) for name, kind in kinds.items())
-    cells = [sa.cast(one, column.type) for one, column in zip(lists, _WRITTEN, strict=True)]
-    made = postgresql.insert(notices).from_select(list(kinds), sa.select(*cells))
-    return made.on_conflict_do_nothing().returning(notices.c.id)
-
-
-NEW_NOTICES = Statement(_new_notices)
+NEW_NOTICES = insert(
+    notices,
+    only=[column.name for column in notices.c if column.name != "read_at"],
+    unless_there=True,
+    returning=("id",),
+)
 CONTACTS = Lookup(
     lambda _: sa.select(contacts.c.id, contacts.c.subject_id, contacts.c.channel).where(
         contacts.c.verified_at.is_not(None), contacts.c.removed_at.is_(None)
@@ -90,7 +79,8 @@ async def write_notices(tx: Tx, told: Sequence[Told]) -> int:
     contacts come of them."""
     ordered = sorted(((one.subject_id, one.digest, one) for one in told), key=itemgetter(0, 1))
     rows = {uuid7(): one for *_, one in ordered}
-    made = await _insert(tx, [_notice(key, one, digest) for key, (_, digest, one) in zip(rows, ordered, strict=True)])
+    new = [_notice(key, one, digest) for key, (_, digest, one) in zip(rows, ordered, strict=True)]
+    made = {row.id for row in await tx.each(NEW_NOTICES, new)}
     loud = {key: one for key, one in rows.items() if key in made and one.kind in LOUD}
     reached = await _contacts(tx, {one.subject_id for one in loud.values()})
     wishes = await wishes_of(tx, reached)
@@ -109,13 +99,6 @@ async def write_notices(tx: Tx, told: Sequence[Told]) -> int:
             )  # fmt: skip
     await tx.each(DELIVERY, out)
     return len(out)
-
-
-async def _insert(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> set[UUID]:
-    """The ids of those that were not there yet."""
-    if tx.dialect == "postgresql" and rows:
-        rows = [{column.name: [row[column.name] for row in rows] for column in _WRITTEN}]
-    return {row.id for row in await tx.each(NEW_NOTICES, rows)}
 
 
 async def _contacts(tx: Tx, people: set[UUID]) -> dict[UUID, list[Any]]:
@@ -205,7 +188,7 @@ def _notice(key: UUID, one: Told, digest: bytes) -> dict[str, Any]:
         "kind": one.kind,
         "source": digest,
         "ref": one.ref,
-        "facts": orjson.dumps(one.facts).decode(),
+        "facts": one.facts,
         "at": one.at,
         "shown_from": one.shown_from or one.at,
     }

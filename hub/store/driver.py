@@ -108,8 +108,9 @@ class Postgres:
             await self._own.execute("ROLLBACK")
 
     async def each(self, form: Form, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """See `Driver.each`. One execution with arrays, where a plan by keys is certain; else one for each set."""
-        if self._by_key and form.at_once is not None and len(rows) > 1:
+        """See `Driver.each`. One execution with arrays, where rows are new or a plan by keys is certain; else one for
+        each set."""
+        if form.at_once is not None and len(rows) > 1 and (self._by_key or not form.searches):
             found = []
             for some in form.rounds(rows):
                 found += await self._own.fetch(form.at_once.text, *form.at_once.arrays(some))

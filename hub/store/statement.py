@@ -23,7 +23,8 @@ class Form:
     """A statement as one database wants it: text, the order of its parameters, and what values become on the way.
 
     `at_once` is the same statement for many sets of parameters, which it takes as one array for each parameter;
-    `unique` names those parameters that no two of its sets may have alike.
+    `unique` names those parameters that no two of its sets may have alike; `searches` says that it finds rows, so that
+    it is one execution for many sets only where a plan by keys is certain.
     """
 
     core: sa.Executable
@@ -34,6 +35,7 @@ class Form:
     returns: bool
     at_once: "Form | None"
     unique: tuple[str, ...]
+    searches: bool
     _row: Callable[[Iterable[Any]], Any]
     _readers: tuple[tuple[int, Callable[[Any], Any]], ...]
 
@@ -163,7 +165,9 @@ def _compile(
     values = (sa.func.unnest(array_of(kind, name)).label(name) for name, kind in given.items())
     wanted = sa.select(*values).subquery("wanted")
     many = of_rows(wanted) if of_rows is not None else _of_each(core, wanted, unique)
-    return form if many is None else replace(form, at_once=_form(many, dialect, arrays=True), unique=unique)
+    if many is None:
+        return form
+    return replace(form, at_once=_form(many, dialect, arrays=True), unique=unique, searches=of_rows is None)
 
 
 def _form(core: sa.Executable, dialect: sa.Dialect, *, arrays: bool = False) -> Form:
@@ -183,7 +187,7 @@ def _form(core: sa.Executable, dialect: sa.Dialect, *, arrays: bool = False) -> 
     names = [re.sub(r"\W", "_", str(column.key)) for column in columns]
     row: Callable[[Iterable[Any]], Any] = namedtuple("Row", names, rename=True)._make if names else tuple  # type: ignore[attr-defined]
     return Form(
-        core, str(compiled), tuple(parameters), constants, kinds, returns, None, (), row, readers
+        core, str(compiled), tuple(parameters), constants, kinds, returns, None, (), True, row, readers
     )
 
 

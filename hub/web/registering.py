@@ -18,6 +18,7 @@ from hub.web.deps import Hub
 from hub.web.ndjson import Limits, LinesAnswer, Result
 from hub.web.problems import STATUS, document
 from hub.web.registration import NewCertificate
+from hub.web.workers import not_handled
 
 Looked = list[Handed | HubError]
 
@@ -76,7 +77,7 @@ async def _register(hub: Hub, actor: Actor, looked: Looked) -> list[Registered |
     """Every line's result, in order: those that may go together are one commit."""
     places = [at for at, one in enumerate(looked) if not isinstance(one, HubError)]
     handed = [one for one in looked if not isinstance(one, HubError)]
-    later = _try_again()
+    later = not_handled()
     answers: list[Registered | HubError] = [one if isinstance(one, HubError) else later for one in looked]
     begin = 0
     while begin < len(handed):
@@ -99,12 +100,6 @@ async def _run(hub: Hub, actor: Actor, run: Sequence[Handed]) -> list[Registered
             return answers
     except (Unavailable, DBAPIError) as fault:
         if len(run) == 1:
-            return [fault if isinstance(fault, Unavailable) else _try_again()]
+            return [fault if isinstance(fault, Unavailable) else not_handled()]
     middle = len(run) // 2
     return await _run(hub, actor, run[:middle]) + await _run(hub, actor, run[middle:])
-
-
-def _try_again() -> Unavailable:
-    return Unavailable(
-        "batch.try_again", "该行暂未处理，请重试。", "This line was not handled; send it again."
-    )

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from hub.access.record import record_anonymous
 from hub.cases.open import facts_of
 from hub.clock import seconds
-from hub.errors import HubError, Unauthenticated, Unavailable, each
+from hub.errors import HubError, Unauthenticated, each
 from hub.formats.authorization import AccessToken
 from hub.verification.model import Ask
 from hub.verification.verify import Redemption, verify
@@ -28,7 +28,7 @@ from hub.web.problems import STATUS, document
 from hub.web.pulling import pulled_types
 from hub.web.redeem import case_of
 from hub.web.verdicts import LINE_BYTES, AskBody, asks_of, no_consent, verdicts_json
-from hub.web.workers import Members, Signature
+from hub.web.workers import Members, Signature, not_handled
 from keys import base64url
 from keys.public import PublicKey
 
@@ -144,13 +144,13 @@ async def _answer(hub: Hub, caller: Caller, checked: Checked) -> list[Result | H
         return await _together(hub, caller, checked)
     except (HubError, DBAPIError) as fault:
         if len(checked) == 1 or (isinstance(fault, HubError) and fault.code == "store.unavailable"):
-            return [fault if isinstance(fault, HubError) else _try_again()] * len(checked)
+            return [fault if isinstance(fault, HubError) else not_handled()] * len(checked)
     middle = len(checked) // 2
     return await _answer(hub, caller, checked[:middle]) + await _answer(hub, caller, checked[middle:])
 
 
 async def _together(hub: Hub, caller: Caller, checked: Checked) -> list[Result | HubError]:
-    answers: list[Result | HubError] = [one if isinstance(one, HubError) else _try_again() for one in checked]
+    answers: list[Result | HubError] = [one if isinstance(one, HubError) else not_handled() for one in checked]
     asked = {place: one for place, one in enumerate(checked) if isinstance(one, Asked)}
     unasked = await pulled_types(hub)
     async with hub.tx(caller.actor, by_key=True) as tx:
@@ -171,9 +171,3 @@ async def _together(hub: Hub, caller: Caller, checked: Checked) -> list[Result |
         for place, verdicts in zip(asked, found, strict=True):
             answers[place] = {"status": 200, **verdicts_json(issuance, verdicts)}
     return answers
-
-
-def _try_again() -> Unavailable:
-    return Unavailable(
-        "batch.try_again", "该行暂未处理，请重试。", "This line was not handled; send it again."
-    )

@@ -36,6 +36,11 @@ RETRY_AFTER = 5
 log = structlog.get_logger()
 
 
+def not_handled() -> Unavailable:
+    """What is said of a line that was not got to."""
+    return Unavailable("batch.try_again", "该行暂未处理，请重试。", "This line was not handled; send it again.")
+
+
 Members = tuple[tuple[str, str], ...]
 """A public key as its JWK says it, sorted."""
 
@@ -104,11 +109,7 @@ class Batches:
         except OSError:
             return await _here(lines, terms, types)
         except BrokenProcessPool:
-            return [
-                Unavailable(
-                    "batch.try_again", "该行暂未处理，请重试。", "This line was not handled; send it again."
-                )
-            ] * len(lines)
+            return [not_handled()] * len(lines)
 
     async def held(self, signed: Sequence[Signature], types: Mapping[str, CertificateType]) -> set[Signature]:
         """Those of these signatures that workers found to hold. Of the others nothing is known: check them yourself.
