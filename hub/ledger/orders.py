@@ -18,6 +18,7 @@ from hub.errors import Gone, HubError
 from hub.ledger.bodies import Body, unseal_body_with, unseal_hub_body
 from hub.ledger.model import bodies, leaves
 from hub.ledger.rest import commitment_leaf, commitment_of
+from hub.store.rows import one_pass
 from hub.store.tx import View
 
 Fail = Callable[[str, int | None, str], None]
@@ -101,7 +102,7 @@ class Orders:
                 .where(leaves.c.idx.is_not(None))
                 .order_by(leaves.c.idx)
             )
-            self._rows = await self._view.conn.stream(query)
+            self._rows = await one_pass(self._view, query)
             self._next = await self._rows.fetchone()
         while self._next is not None and self._next.idx < index:
             self._next = await self._rows.fetchone()

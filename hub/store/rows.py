@@ -4,12 +4,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncResult
 
 from hub.store.driver import Taken
 from hub.store.statement import array_of, binder, for_each
 from hub.store.tx import Tx, View
 
-__all__ = ["Taken", "add_rows", "among", "one_by_one", "rows_of"]
+__all__ = ["Taken", "add_rows", "among", "one_by_one", "one_pass", "rows_of"]
 
 KEYS_A_STATEMENT = 512
 
@@ -25,6 +26,20 @@ async def add_rows(tx: Tx, table: sa.Table, columns: Sequence[str], rows: Sequen
         by_column = zip(*rows, strict=True)
         rows = list(zip(*map(_bound, binders, by_column), strict=True))
     await tx.driver.fill(table.name, columns, rows)
+
+
+async def one_pass(view: View, query: sa.Select[Any]) -> AsyncResult[Any]:
+    """The rows of `query`, which joins whole tables, as they come; the caller closes it.
+
+    PostgreSQL may not look up row by row here. Where its statistics are of before an import it takes a table for nearly
+    empty, and reads all of the other one for each of its rows: a million leaves would be checked for days.
+    """
+    if view.dialect != "postgresql":
+        return await view.conn.stream(query)
+    await view.conn.exec_driver_sql("SET LOCAL enable_nestloop = off")
+    found = await view.conn.stream(query)
+    await view.conn.exec_driver_sql("SET LOCAL enable_nestloop = on")
+    return found
 
 
 async def rows_of(

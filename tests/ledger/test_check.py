@@ -2,11 +2,12 @@
 
 from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
-from ledger.rig import ORIGIN, Rig
+from ledger.rig import ORIGIN, Rig, make_rig
 from parts import FixedClock
 
 from hub.actor import SYSTEM
@@ -16,8 +17,9 @@ from hub.formats.jcs import canonical
 from hub.formats.note import Checkpoint, sign_checkpoint
 from hub.ledger.append import commit_event
 from hub.ledger.bodies import erase_bodies, open_body
-from hub.ledger.check import Report
+from hub.ledger.check import Report, check
 from hub.ledger.model import bodies, head, leaves
+from hub.store.base import PARTITIONS
 from hub.store.model import person_keys
 
 
@@ -41,6 +43,27 @@ async def test_a_whole_ledger_passes(full: Rig) -> None:
     assert report.ok
     assert (report.size, report.root) == (600, (await full.head()).root)
     assert (report.leaves_read, report.tiles_read) == (600, 7)
+
+
+async def test_bodies_are_read_once_whatever_the_database_believes_of_them(
+    postgresql_database: str, tmp_path: Path, clock: FixedClock
+) -> None:
+    """Statistics of before leaves got their indices say that there are none: then each is looked up in all bodies."""
+    rig = make_rig(postgresql_database, tmp_path, clock)
+    await rig.create()
+    async with rig.db.tx(SYSTEM) as tx:
+        for number in range(40):
+            await commit_event(tx, kind="test", subject_id=None, body={"n": number})
+    await rig.sql(sa.text("ANALYZE ledger_leaves"))
+    sequencer = rig.sequencer()
+    await sequencer.take_office()
+    await sequencer.step()
+    scans = "SELECT sum(seq_scan + coalesce(idx_scan, 0)) FROM pg_stat_xact_user_tables WHERE relname ~ 'bodies_p'"
+    async with rig.db.view(SYSTEM) as view:
+        report = await check(view, rig.blobs, key=rig.key)
+        assert (report.ok, report.bodies_read) == (True, 40)
+        assert await view.value(sa.text(scans)) <= PARTITIONS
+    await rig.db.close()
 
 
 async def test_an_empty_ledger_passes(rig: Rig) -> None:
