@@ -20,7 +20,7 @@ from hub.registry.locks import each_alone
 from hub.registry.model import SubjectKind, subject_identifiers, subjects
 from hub.registry.subjects import PEOPLE, ambiguous, blinds_of, canonical, face_bound, wrong_kind
 from hub.store.model import person_keys
-from hub.store.rows import add_rows, rows_of
+from hub.store.rows import add_rows, keys_of, rows_of
 from hub.store.seal import erased, seal, unseal
 from hub.store.tx import Tx, View
 
@@ -138,7 +138,7 @@ async def _find(view: View, people: People, numbers: Iterable[Number]) -> None:
     for one, row in rows.items():
         targets[one] = one if row.merged_into is None else await canonical(view, one)
     rows |= await _subjects(view, set(targets.values()) - rows.keys())
-    keys = await _keys(view, rows)
+    keys = await keys_of(view, rows)
     for number, found in owners.items():
         ways = {targets[one] for one in found}
         if len(ways) > 1:
@@ -160,14 +160,6 @@ async def _subjects(view: View, ids: Collection[UUID]) -> dict[UUID, sa.Row[Any]
     query = sa.select(table.id, table.kind, table.merged_into, table.sealed_face)
     places = [(bucket_of(one), one) for one in ids]
     return {row.id: row for row in await rows_of(view, query, sa.tuple_(table.bucket, table.id), places)}
-
-
-async def _keys(view: View, ids: Collection[UUID]) -> dict[UUID, bytes]:
-    table = person_keys.c
-    query = sa.select(table.subject_id, table.wrapped, table.kek).where(table.wrapped.is_not(None))
-    places = [(bucket_of(one), one) for one in ids]
-    rows = await rows_of(view, query, sa.tuple_(table.bucket, table.subject_id), places)
-    return {row.subject_id: view.vault.unwrap(row.subject_id, row.wrapped, row.kek) for row in rows}
 
 
 def _opened(key: bytes, row: sa.Row[Any]) -> Face | None:

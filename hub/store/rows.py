@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncResult
 
+from hub.ids import bucket_of
 from hub.store.driver import Taken
+from hub.store.model import person_keys
 from hub.store.statement import array_of, binder, for_each
 from hub.store.tx import Tx, View
 
-__all__ = ["Taken", "add_rows", "among", "one_by_one", "one_pass", "rows_of"]
+__all__ = ["Taken", "add_rows", "among", "keys_of", "one_by_one", "one_pass", "rows_of"]
 
 KEYS_A_STATEMENT = 512
 
@@ -34,11 +37,12 @@ async def one_pass(view: View, query: sa.Select[Any]) -> AsyncResult[Any]:
     PostgreSQL may not look up row by row here. Where its statistics are of before an import it takes a table for nearly
     empty, and reads all of the other one for each of its rows: a million leaves would be checked for days.
     """
-    if view.dialect != "postgresql":
-        return await view.conn.stream(query)
-    await view.conn.exec_driver_sql("SET LOCAL enable_nestloop = off")
-    found = await view.conn.stream(query)
-    await view.conn.exec_driver_sql("SET LOCAL enable_nestloop = on")
+    postgres = view.dialect == "postgresql"
+    if postgres:
+        await view.conn.exec_driver_sql("SET LOCAL enable_nestloop = off")
+    found: AsyncResult[Any] = await view.conn.stream(query)
+    if postgres:
+        await view.conn.exec_driver_sql("SET LOCAL enable_nestloop = on")
     return found
 
 
@@ -52,6 +56,15 @@ async def rows_of(
     for condition in among(view.dialect, key, keys):
         found.extend(await view.all(query.where(condition)))
     return found
+
+
+async def keys_of(view: View, people: Collection[UUID]) -> dict[UUID, bytes]:
+    """The keys of many persons; who has none any more is left out."""
+    table = person_keys.c
+    query = sa.select(table.subject_id, table.wrapped, table.kek).where(table.wrapped.is_not(None))
+    places = [(bucket_of(one), one) for one in people]
+    rows = await rows_of(view, query, sa.tuple_(table.bucket, table.subject_id), places)
+    return {row.subject_id: view.vault.unwrap(row.subject_id, row.wrapped, row.kek) for row in rows}
 
 
 def one_by_one(query: sa.Select[Any], key: sa.ColumnElement[Any], keys: Collection[Any]) -> sa.Select[Any]:
