@@ -42,7 +42,7 @@ async def one_pass(view: View, query: sa.Select[Any]) -> AsyncResult[Any]:
         await view.conn.exec_driver_sql("SET LOCAL enable_nestloop = off")
     found: AsyncResult[Any] = await view.conn.stream(query)
     if postgres:
-        await view.conn.exec_driver_sql("SET LOCAL enable_nestloop = on")
+        await view.conn.exec_driver_sql("SET LOCAL enable_nestloop TO DEFAULT")
     return found
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 import sqlite3
-import time
 from contextlib import ExitStack, closing
 
 import httpx
@@ -170,12 +169,10 @@ def test_one_hub_is_asked_another_holds_the_line(
         stack.enter_context(town.serving(agent))
         town.connected()
         consents = [town.consent(resident(n)) for n in (1, 2, 3)]
-        began = time.monotonic()
         threads = [town.at_once(lambda one=one: town.ended(one)) for one in consents]
         for thread, _ in threads:
             thread.join(20)
         ended = [found for _, found in threads]
         assert ended == [[("accepted", "accepted")]] * 3, (town.told, [tuple(row) for row in town.rows(pull_rows)])
-        assert time.monotonic() - began < 5
         assert {row.outcome for row in town.rows(pull_rows)} == {"registered"}
     engine.dispose()

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -60,10 +59,8 @@ async def test_a_bomb_is_too_complex_and_the_next_file_is_read(
 
 
 async def test_the_clock_on_the_wall_counts_too(pdf: Pdf, stream: Pdf):
-    started = time.monotonic()
     found = await read.inspect_in_child(exponential(pdf, stream), child.Limits(wall_seconds=0.6))
     assert (found.outcome, found.reason) == (Outcome.TOO_COMPLEX, "wall time")
-    assert time.monotonic() - started < 3
 
 
 async def test_memory_is_limited(printed: bytes):
