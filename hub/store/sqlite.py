@@ -89,8 +89,8 @@ class Writer:
 
     def __init__(self, path: str, **options: Any) -> None:
         # Transactions are begun and ended by us; a COMMIT runs in a thread while nobody else touches the connection.
-        self.own = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=0, **options)
         self._open_another = partial(sqlite3.connect, path, isolation_level=None, timeout=0, **options)
+        self.own = self._open_another(check_same_thread=False)
         self._copied = 0
         self._copying: asyncio.Task[None] | None = None
         self._connection: sqlite3.Connection | None = self.own

@@ -32,7 +32,7 @@ from hub.web.pulling import pull_first
 from hub.web.verdicts import LINE_BYTES, NewVerification, asks_of, no_consent, verdicts_json
 
 PATH = "/v1/verifications"
-TOGETHER = {"sqlite": 16, "postgresql": 64}
+MOST_TOGETHER = {"sqlite": 16, "postgresql": 64}
 """So many callers share a transaction. On SQLite nobody else writes meanwhile, and the work is done in this process:
 who comes just too late for a group waits for all of it."""
 
@@ -99,7 +99,7 @@ class _Queue:
             async def work(calls: Sequence[Call]) -> Sequence[Reply | HubError]:
                 return await together(hub, calls)
 
-            self._made = GroupCommit(work, most=TOGETHER[hub.db.writer.dialect.name])
+            self._made = GroupCommit(work, most=MOST_TOGETHER[hub.db.writer.dialect.name])
         return self._made
 
 

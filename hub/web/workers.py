@@ -36,11 +36,6 @@ RETRY_AFTER = 5
 log = structlog.get_logger()
 
 
-def not_handled() -> Unavailable:
-    """What is said of a line that was not got to."""
-    return Unavailable("batch.try_again", "该行暂未处理，请重试。", "This line was not handled; send it again.")
-
-
 Members = tuple[tuple[str, str], ...]
 """A public key as its JWK says it, sorted."""
 
@@ -51,6 +46,11 @@ class Signature(NamedTuple):
     key: Members
     message: bytes
     signature: bytes
+
+
+def not_handled() -> Unavailable:
+    """What is said of a line that was not got to."""
+    return Unavailable("batch.try_again", "该行暂未处理，请重试。", "This line was not handled; send it again.")
 
 
 class Batches:

@@ -1,6 +1,5 @@
 """The shipped catalogue: 1,817 items in their real shape, none of which ever says "nothing to bring" by accident."""
 
-
 import pytest
 
 from hub.catalogue.catalogue import Catalogue, load_catalogue
