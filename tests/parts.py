@@ -27,6 +27,13 @@ def missing(what: str, install: str) -> NoReturn:
     pytest.skip(f"{MISSING}{what} | install: {install}")
 
 
+def spoilt(data: bytes, at: int = 0) -> bytes:
+    """The same bytes with one bit flipped: always different, which a byte written over a random one is not."""
+    altered = bytearray(data)
+    altered[at] ^= 1
+    return bytes(altered)
+
+
 @dataclass
 class FixedClock:
     """A `hub.clock.Clock` that moves only when told."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from backup.town import Town, fill, go_on
-from parts import Postgres, account_for, free_port, missing, postgres_bin, postgres_server, wait_until
+from parts import Postgres, account_for, free_port, missing, postgres_bin, postgres_server, spoilt, wait_until
 
 
 @dataclass
@@ -152,7 +152,6 @@ def test_a_server_that_allows_no_replication_connection_is_told_the_line(on_post
 def test_a_damaged_base_is_found(on_postgres: OnPostgres) -> None:
     made = on_postgres.town.well("backup", "create")
     base = on_postgres.town.backups / "backups" / made["id"] / "postgresql" / "base.tar.gz"
-    whole = base.read_bytes()
-    base.write_bytes(whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
+    base.write_bytes(spoilt(base.read_bytes(), 1000))
     done = on_postgres.town.yimen("backup", "verify", made["id"], "--json")
     assert (done.code, done.json["problems"][0]["code"]) == (1, "file")

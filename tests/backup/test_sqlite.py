@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from backup.town import Town, go_on
+from parts import spoilt
 
 from benchmarks.stage import Stage
 from hub.backup.folder import BackupFolder
@@ -104,7 +105,7 @@ def test_every_damage_is_found_and_named(town: Town) -> None:
     database = folder.backups / made["id"] / "database.sqlite"
     for path, code, at in ((folder.object(face.sha256), "object", 20), (database, "file", 50_000)):
         whole = path.read_bytes()
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        path.write_bytes(spoilt(whole, at))
         done = town.yimen("backup", "verify", "--json")
         assert (done.code, done.json["problems"][0]["code"]) == (1, code)
         path.write_bytes(whole)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from cases.applicants import decider
+from parts import spoilt
 from world import SCHOOL, World
 
 from hub.cases import uploads
@@ -107,7 +108,7 @@ async def test_brought_once_and_never_again(world: World, tmp_path: Path) -> Non
     stored = next(p for p in (tmp_path / "blobs").rglob("*") if p.is_file() and second.id.hex in p.name)
     assert b"PDF" not in stored.read_bytes()
     assert hashlib.sha256(stored.read_bytes()).digest() == second.blob_sha256
-    stored.write_bytes(b"x" + stored.read_bytes()[1:])
+    stored.write_bytes(spoilt(stored.read_bytes()))
     async with world.view() as view:
         with pytest.raises(HubError):
             await uploads.content(view, blobs, second)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from parts import spoilt
 
 from hub.actor import SYSTEM, Actor
 from hub.clock import Clock
@@ -157,9 +158,7 @@ class Rig:
     def flip(self, key: str, at: int = 0) -> None:
         """Flip one bit of a stored file."""
         path = self.folder / key
-        data = bytearray(path.read_bytes())
-        data[at] ^= 1
-        path.write_bytes(data)
+        path.write_bytes(spoilt(path.read_bytes(), at))
 
 
 def make_rig(url: str, folder: Path, clock: Clock) -> Rig:

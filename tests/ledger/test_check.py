@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 from ledger.rig import ORIGIN, Rig, make_rig
-from parts import FixedClock
+from parts import FixedClock, spoilt
 
 from hub.actor import SYSTEM
 from hub.errors import Gone, NotFound
@@ -95,9 +95,8 @@ async def test_a_missing_tile_is_named(full: Rig) -> None:
 @pytest.mark.parametrize("index", [0, 1, 255, 256, 599])
 async def test_a_flipped_bit_in_a_leaf_is_named(full: Rig, index: int) -> None:
     async with full.db.view(SYSTEM) as view:
-        data = bytearray(await view.value(sa.select(leaves.c.data).where(leaves.c.idx == index)))
-    data[5] ^= 1
-    await full.sql(leaves.update().where(leaves.c.idx == index).values(data=bytes(data)))
+        data = await view.value(sa.select(leaves.c.data).where(leaves.c.idx == index))
+    await full.sql(leaves.update().where(leaves.c.idx == index).values(data=spoilt(data, 5)))
     report = await full.check()
     assert "leaf.hash" in codes(report)
     assert "root.differs" in codes(report)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from parts import spoilt
 
 ROOT = Path(__file__).resolve().parents[2]
 REFUSALS = {
@@ -88,7 +89,7 @@ def test_the_story_on_sqlite_then_a_second_start_then_a_damaged_ledger(tmp_path:
     }
     tile = next(path for path in sorted((folder / "hub" / "blobs").rglob("*")) if is_leaf_tile(path))
     tile.chmod(0o600)
-    tile.write_bytes(tile.read_bytes()[:-1] + b"?")
+    tile.write_bytes(spoilt(tile.read_bytes(), -1))
     demo = start("--check", "--data", str(folder), folder=tmp_path)
     out, _ = demo.communicate(timeout=300)
     assert demo.returncode == 1

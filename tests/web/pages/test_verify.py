@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parts import spoilt
 from registry.makers import AUDIENCE
 from web.pages.family import Browser, Family, Page
 
@@ -124,7 +125,7 @@ async def test_the_registered_pdf_is_valid_and_a_changed_byte_is_not(family: Fam
     assert "真实有效" in (await dropped(browser, pdf)).text
     place = pdf.index(b"/Title") + 20
     for changed in (
-        pdf[:place] + bytes([pdf[place] ^ 1]) + pdf[place + 1 :],
+        spoilt(pdf, place),
         pdf + b"\n% more",
         pdf.replace(b"%%EOF", b"%%EOF\n%x"),
     ):
