@@ -230,7 +230,7 @@ async def test_a_storage_server_that_misbehaves_is_unavailable_in_time(manner: s
             began = monotonic()
             with pytest.raises(Unavailable):
                 await call
-            assert monotonic() - began < 3
+            assert monotonic() - began < 15, "only the deadline ends it: nothing else would, within a minute"
         storage.close()
         halt.set()
         server.shutdown()

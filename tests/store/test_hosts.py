@@ -73,7 +73,7 @@ async def test_a_host_that_is_down_or_silent_holds_nobody_up(
             async with db.tx(SYSTEM) as tx:
                 assert (await tx.value(sa.select(1))) == 1
             await db.writer.dispose()  # so that the next one connects again: it remembers who answered
-        assert monotonic() - began < 3
+        assert monotonic() - began < 15, "a minute, were there one patience for all hosts"
     finally:
         await db.close()
 
