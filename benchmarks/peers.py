@@ -25,7 +25,7 @@ from benchmarks.measure import ROOT, Aim, Report, arguments, finish, rate
 from benchmarks.stage import Server
 from benchmarks.tokens import HIDDEN, Operation, spoil, subject
 from benchmarks.tokens import made as made_tokens
-from benchmarks.verify_api import ACCEPTED, requests
+from benchmarks.verify_api import ACCEPTED, FEW, Door, requests
 from benchmarks.verify_api import door as open_door
 
 HOME = ROOT / ".cache" / "peers"
@@ -35,6 +35,7 @@ NODE_VERIFY = Aim(2, "SD-JWT verify, 12 claims / @sd-jwt/sd-jwt-vc verify", 4.0)
 NODE_ISSUE = Aim(3, "SD-JWT issue, 12 claims / @sd-jwt/sd-jwt-vc issue", 4.0)
 ACA_VERIFY = Aim(7, "verify door on PostgreSQL / ACA-Py sd-jwt/verify without accounting, c=8", 4.0)
 ACA_CPU = Aim(7, "the same by CPU: ACA-Py's per request / the hub's (PostgreSQL's not counted)", 4.0)
+ACA_AGAIN = Aim(7, "the same by CPU, people asked again, as ACA-Py gets one token again and again", 4.0)
 CONNECTIONS = 8
 
 
@@ -178,10 +179,10 @@ def _acapy(report: Report, rounds: int, seconds: float) -> None:
 
         def ask_us() -> None:
             count = int(max([1_000.0, *door.per_second]) * (seconds + 0.5) * 2.5)
-            door.took(
-                load.steady(door.server.port, requests(door, count), folder=folder, pid=door.server.process.pid,
-                            connections=CONNECTIONS, seconds=seconds, expect=ACCEPTED)
-            )  # fmt: skip
+            door.took(_knock(door, count, 0, folder, seconds))
+            again = _checked(_knock(door, 2 * count, FEW, folder, seconds))
+            door.again.append(again.per_second)
+            door.again_cpu.append(again.server_cpu)
 
         ask_them()  # warm up
         ask_us()
@@ -195,8 +196,16 @@ def _acapy(report: Report, rounds: int, seconds: float) -> None:
                   server_cpu_us=_middle(one.server_cpu for one in theirs), errors=0)  # fmt: skip
     report.result("verify door", per_second=_middle(door.per_second), p50_ms=_middle(door.p50),
                   p99_ms=_middle(door.p99), server_cpu_us=_middle(door.cpu), errors=0)  # fmt: skip
+    report.result("verify door, asked again", per_second=_middle(door.again),
+                  server_cpu_us=_middle(door.again_cpu), errors=0)  # fmt: skip
     report.ratio(ACA_VERIFY, door.per_second, [one.per_second for one in theirs])
     report.ratio(ACA_CPU, [one.server_cpu for one in theirs], door.cpu)
+    report.ratio(ACA_AGAIN, [one.server_cpu for one in theirs], door.again_cpu)
+
+
+def _knock(door: Door, count: int, few: int, folder: Path, seconds: float) -> load.Load:
+    return load.steady(door.server.port, requests(door, count, few=few), folder=folder, pid=door.server.process.pid,
+                       connections=CONNECTIONS, seconds=seconds, expect=ACCEPTED)  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -20,11 +20,9 @@ from hub.access.model import rows as access_rows
 from hub.access.record import ACCESS, LOCK, MOVE
 from hub.cases.open import BY_PUBLIC_ID
 from hub.certificates.opened import STANDING
-from hub.certificates.status import HEAD
 from hub.consent.use import TAKE
 from hub.ledger.append import LEAF
 from hub.ledger.places import PLACE
-from hub.registry.trust import EPOCH
 from hub.store.driver import BY_KEY
 from hub.store.seal import WRAPPED
 from hub.store.statement import Statement
@@ -85,7 +83,7 @@ def own(made: Stage, folder: Path, people: int) -> Rival | None:
 ASKED = (
     """CREATE TABLE bench_asked AS SELECT row_number() OVER () AS n, g.public_id AS "grant", g.department AS by,
        g.case_id AS asked_case, h.subject_id AS subject, h.bucket AS holder_bucket, h.type_code AS type,
-       c.status_uri AS list, c.leaf_hash::text AS leaf
+       c.leaf_hash::text AS leaf
        FROM grants g JOIN certificate_holders h ON h.subject_id = g.holder AND h.bucket = g.bucket
        JOIN certificates c ON c.bucket = h.certificate_bucket AND c.id = h.certificate_id""",
     "ALTER TABLE bench_asked ADD PRIMARY KEY (n)",
@@ -98,14 +96,12 @@ _NEW = "sha256(random()::text::bytea)"
 _TOKEN = "substr(sha256(random()::text::bytea), 1, 17)"
 _CHAIN = {"in_bucket": ":holder_bucket", "of": ":subject", "to": ":next", "as": _NEW}
 _ASKED: tuple[tuple[Statement, dict[str, str], str], ...] = (
-    (EPOCH, {}, ";"),
     (SPEND, {"proof": _NEW, "token": _NEW, "until": "(now() + interval '90 s')"}, ";"),
     (BY_PUBLIC_ID, {"case": ":asked_case"}, ";"),
     (TAKE, {"grant": ":grant", "by": ":by", "now": "now()", "ordinal": "0"}, ";"),
     (STANDING, {"ordinal": "0", "holder_bucket": ":holder_bucket", "subject": ":subject", "type": ":type"}, ";"),
     (WRAPPED, {"subject": ":subject", "bucket_of": ":holder_bucket"}, ";"),
     (PLACE, {"leaf": ":leaf"}, ";"),
-    (HEAD, {"of": ":list"}, ";"),
     (LOCK, _CHAIN, " \\gset chain_\n\\set next :chain_seq + 1"),
     (LEAF, {"kind": "'access'", "data": _NEW, "leaf_hash": _NEW, "created_at": "now()"}, ";"),
     (ACCESS, {

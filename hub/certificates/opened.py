@@ -8,7 +8,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from hub.certificates.find import Held, from_row
-from hub.certificates.model import CertificateState, certificate_holders, certificates
+from hub.certificates.model import CertificateState, certificate_holders, certificates, status_lists
+from hub.certificates.status import HEAD, Standing, standing_in
 from hub.errors import Gone
 from hub.ids import bucket_of
 from hub.ledger.places import indices_of
@@ -28,11 +29,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A certificate with what judging it needs: the signed bytes as they rest (`formats.packed`), and its leaf's index
-    if it has one."""
+    """A certificate with what judging it needs: the signed bytes as they rest (`formats.packed`), what the newest list
+    says of it if it is in one, and its leaf's index if it has one."""
 
     held: Held
     rested: bytes
+    listed: Standing | None
     leaf_index: int | None
 
 
@@ -46,11 +48,13 @@ def _of_holder() -> sa.Select[Any]:
             link.role,
             link.wrapped_key,
             *certificates.c,
+            *HEAD,
         )
         .join(
             certificates,
             sa.and_(certificates.c.bucket == link.certificate_bucket, certificates.c.id == link.certificate_id),
         )
+        .outerjoin(status_lists, status_lists.c.uri == certificates.c.status_uri)
         .where(
             link.bucket == sa.bindparam("holder_bucket"),
             link.subject_id == sa.bindparam("subject"),
@@ -101,8 +105,14 @@ async def opened_of_holders(view: View, wanted: Sequence[Wanted]) -> list[list[O
             opened[row.ordinal] = erased()
         elif not isinstance(mine, Gone):
             held = Held(from_row(row), row.subject_id, row.position, row.role)
-            mine.append(Opened(held, _open(key, row), places.get(row.leaf_hash)))
+            mine.append(Opened(held, _open(key, row), await _listed(view, row), places.get(row.leaf_hash)))
     return opened
+
+
+async def _listed(view: View, row: Any) -> Standing | None:
+    if row.status_uri is None or row.status_idx is None:
+        return None
+    return (await standing_in(view, row, row.status_idx))[0]
 
 
 def _open(person: bytes, row: Any) -> bytes:

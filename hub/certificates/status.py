@@ -5,7 +5,7 @@ The hub stores and serves lists; it can sign none (DESIGN section 3, rule 4; Tok
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -30,14 +30,10 @@ from hub.ledger.append import append
 from hub.registry.keys import key_at
 from hub.registry.model import KeyPurpose
 from hub.store.rows import rows_of
-from hub.store.statement import Statement
 from hub.store.tx import Tx, View
 
-HEAD = Statement(
-    lambda _: sa.select(
-        status_lists.c.uri, status_lists.c.seq, status_lists.c.sha256, status_lists.c.iat, status_lists.c.exp
-    ).where(status_lists.c.uri == sa.bindparam("of"))
-)
+HEAD = tuple(getattr(status_lists.c, name).label(f"list_{name}") for name in ("uri", "seq", "sha256", "iat", "exp"))
+"""What `standing_in` needs of a list, as columns of a statement that reads something else too."""
 
 
 class Standing(StrEnum):
@@ -214,31 +210,23 @@ async def _store(tx: Tx, token: str, new: StatusToken, department: str, kid: str
 
 async def standing(view: View, *, uri: str, idx: int) -> tuple[Standing, datetime | None]:
     """What the newest list says of an index now, and when that list was signed. Never guesses."""
-    return (await standings(view, {(uri, idx)}))[uri, idx]
+    head = await view.first(sa.select(*HEAD).where(status_lists.c.uri == uri))
+    return await standing_in(view, head, idx)
 
 
-async def standings(
-    view: View, wanted: Set[tuple[str, int]]
-) -> dict[tuple[str, int], tuple[Standing, datetime | None]]:
-    """`standing` of many indices: the number of each list is read anew, its bits only when the list is a new one."""
-    uris = sorted({uri for uri, _ in wanted})
-    heads = {row.uri: row for row in await view.each(HEAD, [{"of": uri} for uri in uris])}
-    said: dict[tuple[str, int], tuple[Standing, datetime | None]] = {}
-    for uri, idx in wanted:
-        head = heads.get(uri)
-        if head is None or head.seq == 0:
-            said[uri, idx] = (Standing.MISSING, None)
-        elif head.exp <= view.now:
-            said[uri, idx] = (Standing.STALE, head.iat)
-        else:
-            said[uri, idx] = (await _entry(view, head, idx), head.iat)
-    return said
+async def standing_in(view: View, head: Any | None, idx: int) -> tuple[Standing, datetime | None]:
+    """The same of a list whose `HEAD` was read just now; its bits are read only when the list is a new one."""
+    if head is None or not head.list_seq:
+        return Standing.MISSING, None
+    if head.list_exp <= view.now:
+        return Standing.STALE, head.list_iat
+    return await _entry(view, head, idx), head.list_iat
 
 
 async def _entry(view: View, head: Any, idx: int) -> Standing:
-    bits = _decoded.get(head.sha256)
+    bits = _decoded.get(head.list_sha256)
     if bits is None:
-        bits = decoded(await _token(view, head.uri, head.seq))
+        bits = decoded(await _token(view, head.list_uri, head.list_seq))
     try:
         value = bits.get(idx)
     except IndexError:

@@ -19,7 +19,9 @@ from keys.public import PublicKey
 AT_MOST = 4096
 """More keys than a city's departments ever had; beyond it everything is read anew."""
 
-EPOCH = Statement(lambda _: sa.select(trust_epoch.c.epoch))
+EPOCH = sa.func.coalesce(sa.select(trust_epoch.c.epoch).scalar_subquery(), -1)
+"""The epoch as a column of whatever a transaction asks first."""
+ASK = Statement(lambda _: sa.select(EPOCH.label("epoch")))
 
 
 @dataclass(slots=True)
@@ -65,15 +67,16 @@ class _Own:
     trust: Trust | None = None
 
 
-async def current(view: View) -> Trust:
+async def current(view: View, *, epoch: int | None = None) -> Trust:
     """This process's memory, a new one when anything changed since it was filled: asked once a transaction.
 
-    Not for a transaction that changes the registry itself: what it read could still be rolled back.
+    `epoch`: as a statement of this transaction has read it already (`EPOCH`). Not for a transaction that changes the
+    registry itself: what it read could still be rolled back.
     """
     newest, own = view.memory.of(_Newest), view.own.of(_Own)
     if own.trust is None:
-        rows = await view.each(EPOCH, [{}])
-        epoch = rows[0].epoch if rows else -1
+        if epoch is None:
+            epoch = (await view.each(ASK, [{}]))[0].epoch
         if epoch != newest.trust.epoch or newest.trust.full:
             newest.trust = Trust(epoch)
         own.trust = newest.trust

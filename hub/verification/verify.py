@@ -10,7 +10,7 @@ The numbered checks (each passed / failed / undecided / not needed):
 Any number of redemptions, of any callers, go through together: each step is one statement sent for all of them.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,9 +19,7 @@ from hub.access.model import Look, Outcome
 from hub.access.record import record, record_anonymous
 from hub.actor import Actor
 from hub.catalogue.items import ClaimPath, ServiceItem, last_good_days, max_age
-from hub.certificates import status
 from hub.certificates.opened import Opened, Wanted, opened_of_holders
-from hub.certificates.status import Standing
 from hub.consent.model import CaseFacts, Grant
 from hub.consent.use import Taken, Use, by_public_ids, take_uses
 from hub.errors import Gone, Unprocessable
@@ -86,14 +84,6 @@ class _Planned:
     @property
     def refused(self) -> bool:
         return any(check.result is CheckResult.FAILED for check in self.checks.values())
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What `_judge` needs besides the certificate: the issuer's key and what the newest list says."""
-
-    key: DepartmentKey | None
-    standing: Standing | None
 
 
 async def verify(
@@ -205,7 +195,7 @@ async def _answer(
     asking = [one for group in planned for one in group if one.grant is not None and not one.refused]
     found = iter(await opened_of_holders(tx, [_wanted(one) for one in asking if one.grant is not None]))
     shown = {id(one): _present(opened, tx.now) for one, opened in zip(asking, found, strict=True)}
-    facts = await _facts(tx, [opened for some in shown.values() for opened in some])
+    keys = await _keys(tx, (opened for some in shown.values() for opened in some))
     drafts: list[list[tuple[Verdict, Look | None]]] = []
     for group in planned:
         answers: list[tuple[Verdict, Look | None]] = []
@@ -218,7 +208,7 @@ async def _answer(
             else:
                 kind, item = types[one.ask.type_code], items[grant.item_code]
                 answers += [
-                    _judge(tx, one, grant, opened, facts[opened.held.certificate.public_id], kind, item)
+                    _judge(tx, one, grant, opened, keys[opened.held.certificate.public_id], kind, item)
                     for opened in certificates
                 ]
         drafts.append(answers)
@@ -240,21 +230,13 @@ def _present(opened: list[Opened] | Gone, now: datetime) -> list[Opened]:
     return lasting or opened
 
 
-async def _facts(tx: Tx, opened: Sequence[Opened]) -> dict[str, _Facts]:
-    """By certificate: the issuer's key with its whole life, and its entry in the newest list."""
+async def _keys(tx: Tx, opened: Iterable[Opened]) -> dict[str, DepartmentKey | None]:
+    """By certificate: its issuer's key with its whole life."""
     remembered = await trust.current(tx)
-    certificates = [one.held.certificate for one in opened]
-    entries = {(c.status_uri, c.status_idx) for c in certificates}
-    said = await status.standings(
-        tx, {(uri, idx) for uri, idx in entries if uri is not None and idx is not None}
-    )
-    facts = {}
-    for certificate in certificates:
-        key = await remembered.find_key(tx, department=certificate.department, kid=certificate.kid)
-        entry = (certificate.status_uri or "", certificate.status_idx or 0)
-        standing, _ = said.get(entry, (None, None)) if certificate.status_uri else (None, None)
-        facts[certificate.public_id] = _Facts(key, standing)
-    return facts
+    return {
+        certificate.public_id: await remembered.find_key(tx, department=certificate.department, kid=certificate.kid)
+        for certificate in (one.held.certificate for one in opened)
+    }
 
 
 def _judge(
@@ -262,17 +244,17 @@ def _judge(
     one: _Planned,
     grant: Grant,
     opened: Opened,
-    facts: _Facts,
+    key: DepartmentKey | None,
     kind: CertificateType,
     item: ServiceItem,
 ) -> tuple[Verdict, Look | None]:
     held, certificate, done = opened.held, opened.held.certificate, dict(one.checks)
-    known = signed(tx.memory, opened.rested, facts.key)
+    known = signed(tx.memory, opened.rested, key)
     done[Step.SIGNATURE] = checks.signature(known is not None, certificate.department in kind.issuers)  # 5
-    done[Step.ISSUER_KEY] = checks.issuer_key(facts.key, certificate.registered_at)  # 6
+    done[Step.ISSUER_KEY] = checks.issuer_key(key, certificate.registered_at)  # 6
     ages = [age for age in (kind.max_age_days, max_age(item, kind.code)) if age is not None]
     done[Step.VALIDITY] = checks.validity(certificate, tx.now, min(ages, default=None), _last_good(one, item))  # 7
-    done[Step.STATUS] = checks.status(certificate, facts.standing)  # 8
+    done[Step.STATUS] = checks.status(certificate, opened.listed)  # 8
     done[Step.HOLDER] = checks.holder(_is_the_cases(one.redemption.case, grant))  # 9
     done[Step.LEDGER] = checks.ledger(opened.leaf_index, certificate.registered_at, tx.now)  # 10
     listed = checks.complete(done)

@@ -199,13 +199,13 @@ def _revocation() -> sa.Select[tuple[bytes]]:
 
 
 def _spend(dialect: str) -> sa.Executable:
-    """A proof is ours when nobody used it before and its token was not revoked."""
+    """A proof is ours when nobody used it before and its token was not revoked; it comes with the epoch of trust."""
     until = sa.bindparam("until", type_=Instant)
     values = sa.select(sa.literal("dpop"), sa.bindparam("proof", type_=sa.LargeBinary), until).where(
         ~_revocation().exists(), ~forgotten("dpop", until)
     )
     made = dialect_insert(dialect)(replays).from_select(["kind", "key", "expires_at"], values)
-    done: sa.Executable = made.on_conflict_do_nothing().returning(replays.c.key)
+    done: sa.Executable = made.on_conflict_do_nothing().returning(replays.c.key, trust.EPOCH.label("epoch"))
     return done
 
 
@@ -223,10 +223,11 @@ async def enter_all(tx: Tx, callers: Sequence[Caller]) -> list[HubError | None]:
         }
         for one in callers
     ]
-    fresh = {row.key for row in await tx.each(SPEND, sorted(asked, key=lambda row: row["proof"]))}
+    spent = await tx.each(SPEND, sorted(asked, key=lambda row: row["proof"]))
+    fresh = {row.key for row in spent}
     stale = [row for row in asked if row["proof"] not in fresh]
     revoked = {row.key for row in await tx.each(REVOKED, stale)}
-    remembered = await trust.current(tx)
+    remembered = await trust.current(tx, epoch=spent[0].epoch if spent else None)
     faults: list[HubError | None] = []
     for one, row in zip(callers, asked, strict=True):
         fault: HubError | None = None
