@@ -94,7 +94,10 @@ class Settings(BaseSettings):
         1, ge=1, le=64, description="Processes that serve this address together (PostgreSQL only); best one a core."
     )
     batch_workers: int = Field(
-        0, ge=0, le=256, description="Processes that check signatures of batches. 0: one for each core."
+        0,
+        ge=0,
+        le=256,
+        description="Processes that check signatures and open certificates for batches. 0: one for each core.",
     )
     batches_at_once: int = Field(
         4, ge=1, le=64, description="Batches that one process takes at once; more are answered 429."

@@ -149,10 +149,7 @@ class Keyring:
     def signer(self, kid: str) -> Signer:
         """One key by its id, also outside its window: a predecessor signs for its successor. Not a retired one."""
         with self._thread_lock:
-            record = self._find(self._records(), kid)
-            if record.retired_at is not None:
-                raise KeyFault("keyring.retired", "密钥已停用", "the key is retired")
-            return self._signer(record)
+            return self._standing(self._find(self._records(), kid))
 
     def public(self, kid: str, *, purpose: str) -> PublicKey:
         """The public half of a key that serves `purpose`; `KeyFault` "keyring.unknown", "keyring.retired"."""
@@ -160,7 +157,7 @@ class Keyring:
             record = self._find(self._records(), kid)
             if record.purpose != purpose:
                 raise KeyFault("keyring.unknown", "没有这把密钥", "there is no such key")
-        return self.signer(kid).public
+            return self._standing(record).public
 
     # -- changing
 
@@ -264,6 +261,11 @@ class Keyring:
         self._store([*ended, KeyRecord(purpose, signer.kid, signer.alg, start, end, None, path)])
         self._cache.signers[signer.kid] = signer
         return signer
+
+    def _standing(self, record: KeyRecord) -> FileSigner:
+        if record.retired_at is not None:
+            raise KeyFault("keyring.retired", "密钥已停用", "the key is retired")
+        return self._signer(record)
 
     def _signer(self, record: KeyRecord) -> FileSigner:
         signer = self._cache.signers.get(record.kid)

@@ -4,7 +4,7 @@ Pure JSON: signatures, times and the profile of certificates are in `sdjwt`. All
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from secrets import token_bytes
@@ -66,6 +66,35 @@ def process(
     return result, walk.used
 
 
+def reveal(
+    payload: Mapping[str, Any], disclosures: Sequence[str | Known], paths: Iterable[Path]
+) -> tuple[dict[str, Any], list[str]]:
+    """What a copy with only the disclosures that these claim paths need shows, and those disclosures in their order.
+
+    As `process` of that copy, in one pass. Paths are those of the whole certificate: each brings its claim and the
+    claims around it, never what is separately hidden beneath it; None stands for every element of an array. Paths that
+    find nothing are passed over.
+    """
+    walk = _Walk(disclosures, _leading_to(tuple(paths)))
+    result = walk.object({k: v for k, v in payload.items() if k != "_sd_alg"}, ())
+    kept = set(walk.used.values())
+    return result, [text for one in disclosures if (text := one if isinstance(one, str) else one.text) in kept]
+
+
+def _leading_to(paths: Sequence[Path]) -> Callable[[Path], bool]:
+    """Whether a claim lies on the way to one of these paths, or is its end."""
+    if all(type(step) in (str, int) for path in paths for step in path):  # nearly always: look it up
+        return {path[:length] for path in paths for length in range(1, len(path) + 1)}.__contains__
+    return lambda at: any(_leads_to(at, path) for path in paths)
+
+
+def _leads_to(at: Path, path: Path) -> bool:
+    return len(at) <= len(path) and all(
+        (want == have and type(want) is type(have)) or (want is None and isinstance(have, int))
+        for have, want in zip(at, path, strict=False)
+    )
+
+
 def known(text: str) -> Known:
     """A disclosure with its digest and bytes; `Malformed` "sdjwt.disclosure_base64"."""
     try:
@@ -83,11 +112,12 @@ def _require_disclosure(value: Any) -> None:
 
 
 class _Walk:
-    """One pass over a payload: finds digests, puts values in place, remembers what was met."""
+    """One pass over a payload: finds digests, puts values in place (all, or those `kept`), remembers what was met."""
 
-    __slots__ = ("found", "seen", "used")
+    __slots__ = ("found", "kept", "seen", "used")
 
-    def __init__(self, disclosures: Sequence[str | Known]) -> None:
+    def __init__(self, disclosures: Sequence[str | Known], kept: Callable[[Path], bool] | None = None) -> None:
+        self.kept = kept
         self.found: dict[str, tuple[str, list[Any]]] = {}
         self.seen: set[str] = set()
         self.used: dict[Path, str] = {}
@@ -168,15 +198,17 @@ class _Walk:
                     "never_selective", "该声明必须始终可见", "this claim must be visible in every copy"
                 )
             here = (*path, name)
-            self.used[here] = text
-            result[name] = self.value(item, here)
+            if self.kept is None or self.kept(here):
+                self.used[here] = text
+                result[name] = self.value(item, here)
 
     def array(self, value: list[Any], path: Path) -> list[Any]:
         self.require_depth(path)
         result: list[Any] = []
+        left_out = 0
         for item in value:
             if not isinstance(item, dict) or "..." not in item:
-                result.append(self.value(item, (*path, len(result))))
+                result.append(self.value(item, (*path, len(result) + left_out)))
                 continue
             if len(item) != 1:
                 raise refuse(
@@ -190,9 +222,12 @@ class _Walk:
                 raise refuse(
                     "disclosure_kind", "对象成员的披露项用在数组中", "a member disclosure in an array"
                 )
-            here = (*path, len(result))
-            self.used[here] = text
-            result.append(self.value(disclosure[1], here))
+            here = (*path, len(result) + left_out)
+            if self.kept is None or self.kept(here):
+                self.used[here] = text
+                result.append(self.value(disclosure[1], here))
+            else:
+                left_out += 1
         return result
 
 

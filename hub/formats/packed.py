@@ -64,9 +64,14 @@ def pack(token: str, known: Sequence[Known] | None = None) -> bytes:
     return packed if packed is not None and len(packed) < len(plain) else plain
 
 
+def rests_whole(rested: bytes) -> bool:
+    """Whether a token rests as the text that it is."""
+    return rested[:1] != b"\x01"
+
+
 def unpack(rested: bytes) -> str:
     """The token of `pack`; Internal `seal.broken` when these bytes never came from it."""
-    if rested[:1] != b"\x01":
+    if rests_whole(rested):
         return rested.decode("ascii")
     parts, _ = take_apart(rested)
     return str(parts)
@@ -77,7 +82,7 @@ def take_apart(rested: bytes) -> tuple[SdJwt, Sequence[str | Known]]:
 
     Raises as `unpack`; Malformed `sdjwt.*` for a token that rests as the text that it is.
     """
-    if rested[:1] != b"\x01":
+    if rests_whole(rested):
         parts = parse(rested.decode("ascii"))
         return parts, parts.disclosures
     try:

@@ -28,6 +28,7 @@ from hub.formats.disclosures import (
     mark,
     process,
     refuse,
+    reveal,
 )
 from keys.signer import Signer
 
@@ -39,7 +40,6 @@ __all__ = [
     "Path",
     "Processed",
     "SdJwt",
-    "choose",
     "claims",
     "is_issuer_url",
     "issue",
@@ -47,6 +47,7 @@ __all__ = [
     "parse",
     "paths",
     "process",
+    "reveal",
     "select",
     "signing_input_hash",
     "status_reference",
@@ -254,27 +255,8 @@ def select(token: str, paths: Iterable[Path]) -> str:
     may simply not exist (see `paths`). A key binding is dropped: it covers other bytes. The signature is not checked.
     """
     parts = parse(token)
-    _, disclosed = process(jws.split(parts.issuer_jwt).payload, parts.disclosures)
-    return str(choose(parts, disclosed, paths))
-
-
-def choose(parts: SdJwt, disclosed: Mapping[Path, str], paths: Iterable[Path]) -> SdJwt:
-    """As `select`, of a token that was taken apart before; `disclosed` is what `process` said of it."""
-    wanted = tuple(paths)
-    if all(type(step) is str for path in wanted for step in path):  # nearly always: look them up
-        ways = (path[:length] for path in wanted for length in range(1, len(path) + 1))
-        keep = {disclosed[way] for way in ways if way in disclosed}
-    else:
-        keep = {text for at, text in disclosed.items() if any(_leads_to(at, path) for path in wanted)}
-    return SdJwt(parts.issuer_jwt, tuple(text for text in parts.disclosures if text in keep), None)
-
-
-def _leads_to(at: Path, path: Path) -> bool:
-    """Whether the claim at `at` lies on the way to `path`, or is its end."""
-    return len(at) <= len(path) and all(
-        (want == have and type(want) is type(have)) or (want is None and isinstance(have, int))
-        for have, want in zip(at, path, strict=False)
-    )
+    _, kept = reveal(jws.split(parts.issuer_jwt).payload, parts.disclosures, paths)
+    return str(SdJwt(parts.issuer_jwt, tuple(kept), None))
 
 
 # ---------------------------------------------------------------- issuing

@@ -42,6 +42,7 @@ from hub.store.blobs import Blobs
 from hub.store.tx import View
 from hub.verification import signed
 from hub.verification.model import CheckResult
+from keys.public import PublicKey
 
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -265,7 +266,8 @@ async def landing(view: View, *, public_id: str, types: Mapping[str, Certificate
         return _end(found, Part.KEY, Answer.KEY_NOT_VALID)
     found.results[Part.KEY] = CheckResult.PASSED
     holders = await find.holders_of(view, certificate)
-    if signed.check((await find.open_body(view, holders[0])).encode(), key) is None:
+    rested = (await find.open_body(view, holders[0])).encode()
+    if signed.check(rested, PublicKey.from_jwk(key.jwk)) is None:
         return _end(found, Part.SIGNATURE, Answer.ALTERED)
     found.results |= {
         Part.SIGNATURE: CheckResult.PASSED,

@@ -23,15 +23,16 @@ def own_paths(paths: Iterable[ClaimPath], held: Held, kind: CertificateType) -> 
     ]
 
 
-def answers_to(grant: Grant, ask: Ask, claims: Mapping[str, Any]) -> tuple[PredicateAnswer, ...]:
-    """The answers to the yes/no questions that the grant asks of this type."""
+def questions_in(grant: Grant, ask: Ask) -> list[Mapping[str, Any]]:
+    """The yes/no questions that the grant asks of this type, if they are to be answered at all."""
     if not ask.predicates:
-        return ()
-    return tuple(
-        answer(claims, tuple(asked["path"]), asked["op"], asked["value"])
-        for asked in grant.detail.get("predicates") or ()
-        if asked["type"] == ask.type_code
-    )
+        return []
+    return [asked for asked in grant.detail.get("predicates") or () if asked["type"] == ask.type_code]
+
+
+def answers_to(questions: Iterable[Mapping[str, Any]], claims: Mapping[str, Any]) -> tuple[PredicateAnswer, ...]:
+    """What all claims of a certificate, shown or not, answer to them."""
+    return tuple(answer(claims, tuple(asked["path"]), asked["op"], asked["value"]) for asked in questions)
 
 
 def predicate_name(one: PredicateAnswer) -> dict[str, Any]:

@@ -42,8 +42,8 @@ from hub.verification.model import (
     Step,
     Verdict,
 )
-from hub.verification.shown import answers_to, granted, lapsed, own_paths, predicate_name
-from hub.verification.signed import signed
+from hub.verification.shown import answers_to, granted, lapsed, own_paths, predicate_name, questions_in
+from hub.verification.signed import Candidate, Checking, Genuine, checked_here
 
 MAX_ASKS = 32
 
@@ -87,10 +87,16 @@ class _Planned:
 
 
 async def verify(
-    tx: Tx, redemptions: Sequence[Redemption], *, items: Mapping[str, ServiceItem], types: Mapping[str, CertificateType]
+    tx: Tx,
+    redemptions: Sequence[Redemption],
+    *,
+    items: Mapping[str, ServiceItem],
+    types: Mapping[str, CertificateType],
+    checking: Checking | None = None,
 ) -> list[list[Verdict]]:
     """Answer every ask of every redemption; a losing one becomes a refusal and never spoils the others.
 
+    `checking` looks at what departments signed; without it this process does, one after the other.
     Nothing may be sent before the transaction of `tx` has committed: only then are the Accesses durable.
     Grants are locked in id order. Raises Unprocessable for asks that make no sense, Unavailable when the
     ledger has stood still too long, Gone `subject.erased` for a holder whose key was destroyed.
@@ -106,7 +112,7 @@ async def verify(
             )
         planned.append([_plan(tx, redemption, ask) for ask in redemption.asks])
     await _take_uses(tx, planned)  # 3
-    drafts = await _answer(tx, planned, items, types)
+    drafts = await _answer(tx, planned, items, types, checking)
     return await _record(tx, drafts)
 
 
@@ -190,12 +196,16 @@ async def _answer(
     planned: Sequence[Sequence[_Planned]],
     items: Mapping[str, ServiceItem],
     types: Mapping[str, CertificateType],
+    checking: Checking | None,
 ) -> list[list[tuple[Verdict, Look | None]]]:
     """The verdicts of all asks, not recorded yet."""
     asking = [one for group in planned for one in group if one.grant is not None and not one.refused]
     found = iter(await opened_of_holders(tx, [_wanted(one) for one in asking if one.grant is not None]))
     shown = {id(one): _present(opened, tx.now) for one, opened in zip(asking, found, strict=True)}
     keys = await _keys(tx, (opened for some in shown.values() for opened in some))
+    candidates = [_candidate(one, opened, keys, types) for one in asking for opened in shown[id(one)]]
+    known = await (checking or checked_here(tx.memory))(candidates)
+    genuine = iter(zip(candidates, known, strict=True))
     drafts: list[list[tuple[Verdict, Look | None]]] = []
     for group in planned:
         answers: list[tuple[Verdict, Look | None]] = []
@@ -207,10 +217,7 @@ async def _answer(
                 answers.append(_no_record(tx, one))
             else:
                 kind, item = types[one.ask.type_code], items[grant.item_code]
-                answers += [
-                    _judge(tx, one, grant, opened, keys[opened.held.certificate.public_id], kind, item)
-                    for opened in certificates
-                ]
+                answers += [_judge(tx, one, grant, opened, *next(genuine), kind, item) for opened in certificates]
         drafts.append(answers)
     return drafts
 
@@ -239,19 +246,31 @@ async def _keys(tx: Tx, opened: Iterable[Opened]) -> dict[str, DepartmentKey | N
     }
 
 
+def _candidate(
+    one: _Planned, opened: Opened, keys: Mapping[str, DepartmentKey | None], types: Mapping[str, CertificateType]
+) -> Candidate:
+    questioned = one.grant is not None and bool(questions_in(one.grant, one.ask))
+    paths = own_paths(_paths(one), opened.held, types[one.ask.type_code])
+    return Candidate(opened.rested, keys[opened.held.certificate.public_id], tuple(paths), questioned)
+
+
+def _paths(one: _Planned) -> tuple[ClaimPath, ...]:
+    return one.ask.fields if one.ask.fields is not None else tuple(one.granted)
+
+
 def _judge(
     tx: Tx,
     one: _Planned,
     grant: Grant,
     opened: Opened,
-    key: DepartmentKey | None,
+    candidate: Candidate,
+    known: Genuine | None,
     kind: CertificateType,
     item: ServiceItem,
 ) -> tuple[Verdict, Look | None]:
-    held, certificate, done = opened.held, opened.held.certificate, dict(one.checks)
-    known = signed(tx.memory, opened.rested, key)
+    certificate, done = opened.held.certificate, dict(one.checks)
     done[Step.SIGNATURE] = checks.signature(known is not None, certificate.department in kind.issuers)  # 5
-    done[Step.ISSUER_KEY] = checks.issuer_key(key, certificate.registered_at)  # 6
+    done[Step.ISSUER_KEY] = checks.issuer_key(candidate.key, certificate.registered_at)  # 6
     ages = [age for age in (kind.max_age_days, max_age(item, kind.code)) if age is not None]
     done[Step.VALIDITY] = checks.validity(certificate, tx.now, min(ages, default=None), _last_good(one, item))  # 7
     done[Step.STATUS] = checks.status(certificate, opened.listed)  # 8
@@ -263,9 +282,10 @@ def _judge(
     answers: tuple[PredicateAnswer, ...] = ()
     shown = None
     if outcome is Outcome.ACCEPTED and known is not None:
-        paths = one.ask.fields if one.ask.fields is not None else tuple(one.granted)
-        shown = known.show(own_paths(paths, held, kind))
-        answers = answers_to(grant, one.ask, known.claims)
+        paths = _paths(one)
+        shown = known.show(candidate.paths)
+        questions = questions_in(grant, one.ask)
+        answers = answers_to(questions, known.claims) if questions else ()  # all claims are read for them alone
     verdict = Verdict(
         outcome=outcome,
         reason=reason,

@@ -18,7 +18,7 @@ from hub.actor import PUBLIC, Actor, ActorKind
 from hub.clock import from_seconds, seconds
 from hub.errors import Forbidden, HubError, Malformed, Unauthenticated
 from hub.formats import dpop, jws
-from hub.formats.authorization import AccessToken, check_access_token
+from hub.formats.authorization import AccessToken, check_access_token, read_access_token
 from hub.formats.dpop import Proof
 from hub.registry import trust
 from hub.registry.clients import client_owner
@@ -105,7 +105,7 @@ async def department_caller(request: Request, *, scope: str, any_holder: bool = 
 
 
 class _Tokens(Newest[str, tuple[float, AccessToken]]):
-    """Tokens of ours whose signature was checked less than a minute ago, in this process."""
+    """Tokens of ours that this process signed, or found to be signed by us, less than a minute ago."""
 
     def __init__(self) -> None:
         super().__init__(at_most=10_000)
@@ -128,8 +128,14 @@ def access_token(hub: Hub, text: str, *, now: int, key: jws.KeySource | None = N
     return said
 
 
+def issued(hub: Hub, text: str) -> None:
+    """Remember a token that this process has signed just now, as if it had been checked: most come back at once."""
+    kept = hub.db.memory.of(_Tokens)
+    kept.keep(text, (time.monotonic() + KEPT_SECONDS, read_access_token(text)))
+
+
 def remembered(hub: Hub, text: str) -> AccessToken | None:
-    """The token that this process checked less than a minute ago. Its times are the caller's to judge."""
+    """The token that this process signed or checked less than a minute ago. Its times are the caller's to judge."""
     found = hub.db.memory.of(_Tokens).get(text)
     return found[1] if found is not None and time.monotonic() < found[0] else None
 

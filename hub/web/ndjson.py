@@ -36,13 +36,14 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one batch may bring, and how much of it is done in one commit."""
+    """How much one batch may bring, how much of it is done in one commit, and how many of those go on at once."""
 
     lines: int
     line_bytes: int
     all_bytes: int
     lines_a_commit: int
     bytes_a_commit: int = 2 * 1024 * 1024
+    commits_at_once: int = 1
 
 
 class Inbox:
@@ -108,7 +109,8 @@ class Inbox:
 class LinesAnswer(Response, Generic[P]):
     """A batch being answered: `prepare` looks at some lines, `commit` does the work and says the result of each.
 
-    The next lines are prepared while the ones before are committed. `prepare` and `commit` raise nothing for a
+    The next lines are prepared while the ones before are committed, and committed themselves before those have ended if
+    the door's limits say so; answers keep the order of the lines. `prepare` and `commit` raise nothing for a
     single line: that is a result. Lines are numbered from 1, empty ones are no lines.
     """
 
@@ -135,15 +137,20 @@ class LinesAnswer(Response, Generic[P]):
         with self.place:
             reading = asyncio.create_task(read_lines(self.request, self.inbox))
             preparing: asyncio.Task[tuple[list[Line], P]] | None = None
+            committing: deque[asyncio.Task[bytes]] = deque()
             try:
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 preparing = asyncio.create_task(self._next())
                 while not self.inbox.gone:
                     lines, prepared = await preparing
+                    if lines:
+                        preparing = asyncio.create_task(self._next())
+                        committing.append(asyncio.create_task(self._results(lines, prepared)))
+                    while len(committing) > (self.limits.commits_at_once - 1 if lines else 0):
+                        await self._deliver(send, await committing[0])
+                        committing.popleft()
                     if not lines:
                         break
-                    preparing = asyncio.create_task(self._next())
-                    await self._deliver(send, await self._results(lines, prepared))
                 if not self.inbox.gone:
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
             finally:
@@ -152,18 +159,22 @@ class LinesAnswer(Response, Generic[P]):
                         task.cancel()
                         with suppress(asyncio.CancelledError, Exception):
                             await task
+                for commit in committing:  # what was begun comes to its end, whoever still waits for it
+                    with suppress(Exception):
+                        await commit
 
     async def _next(self) -> tuple[list[Line], P]:
         lines = await self.inbox.chunk()
         return lines, await self.prepare([line for line in lines if isinstance(line, bytes)])
 
     async def _results(self, lines: Sequence[Line], prepared: P) -> bytes:
+        first = self.number + 1
+        self.number += len(lines)
         done = iter(await self.commit(prepared))
         told = bytearray()
-        for line in lines:
-            self.number += 1
+        for number, line in enumerate(lines, first):
             result = next(done) if isinstance(line, bytes) else self.told(line)
-            told += orjson.dumps({"line": self.number, **result}) + b"\n"
+            told += orjson.dumps({"line": number, **result}) + b"\n"
         return bytes(told)
 
     async def _deliver(self, send: Send, body: bytes) -> None:

@@ -30,7 +30,7 @@ from hub.web import examples
 from hub.web.answer import dumps, json_answer
 from hub.web.asking import CLIENT_FORM, form_schema
 from hub.web.body import bad_form, read_form
-from hub.web.caller import access_token, is_revoked, revoke
+from hub.web.caller import access_token, is_revoked, issued, revoke
 from hub.web.client import Client, authenticate
 from hub.web.deps import Hub, hub_of
 from hub.web.grants import QUERY, REVOKE
@@ -68,6 +68,7 @@ async def token(request: Request) -> Response:
             told = wait
     if told is not None:
         raise told.error
+    issued(hub, answer["access_token"])
     return json_answer(dumps(answer), headers={"Pragma": "no-cache"})
 
 

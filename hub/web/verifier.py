@@ -22,8 +22,10 @@ from hub.web.verifying import verifying_lines
 router = APIRouter(tags=["verifiers"])
 
 Verifying = Annotated[Caller, Depends(verifying)]
-LIMITS = ndjson.Limits(lines=10_000, line_bytes=LINE_BYTES, all_bytes=32 * 1024 * 1024, lines_a_commit=200)
-ON_SQLITE = replace(LIMITS, lines_a_commit=50)
+LIMITS = ndjson.Limits(
+    lines=10_000, line_bytes=LINE_BYTES, all_bytes=32 * 1024 * 1024, lines_a_commit=200, commits_at_once=2
+)
+ON_SQLITE = replace(LIMITS, lines_a_commit=50, commits_at_once=1)
 """Its one writer is held for a commit: so long everybody else waits."""
 
 

@@ -6,6 +6,7 @@ What a line is refused for, and what is recorded of it, is what the single door 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Annotated, NamedTuple
 
 from pydantic import Field, StringConstraints
@@ -18,6 +19,7 @@ from hub.clock import seconds
 from hub.errors import HubError, Unauthenticated, each
 from hub.formats.authorization import AccessToken
 from hub.verification.model import Ask
+from hub.verification.signed import Candidate, Genuine
 from hub.verification.verify import Redemption, verify
 from hub.web.answer import issuance_of, request_id
 from hub.web.body import Body, parse
@@ -111,6 +113,7 @@ async def _keys(hub: Hub, tokens: Sequence[str]) -> Callable[[str], PublicKey]:
             signed.append(Signature(members, message.encode("ascii"), base64url.decode(signature)))
     held = await hub.batches.held(signed, hub.types)
 
+    @cache
     def find(kid: str) -> PublicKey:
         public = standing(kid)
         return _Held(public, members, held) if kid == newest.kid else public
@@ -153,6 +156,10 @@ async def _together(hub: Hub, caller: Caller, checked: Checked) -> list[Result |
     answers: list[Result | HubError] = [one if isinstance(one, HubError) else not_handled() for one in checked]
     asked = {place: one for place, one in enumerate(checked) if isinstance(one, Asked)}
     unasked = await pulled_types(hub)
+
+    async def checking(candidates: Sequence[Candidate]) -> Sequence[Genuine | None]:
+        return await hub.batches.genuine(hub.db.memory, candidates, hub.types)
+
     async with hub.tx(caller.actor, by_key=True) as tx:
         revoked = await revoked_among(tx, {one.token.jti for one in asked.values()})
         for place, one in list(asked.items()):
@@ -166,7 +173,9 @@ async def _together(hub: Hub, caller: Caller, checked: Checked) -> list[Result |
         redemptions = [
             Redemption(one.token, one.asks, cases.get(case_of(one.token)), unasked=unasked) for one in asked.values()
         ]
-        found = await verify(tx, redemptions, items=hub.items, types=hub.types) if redemptions else []
+        found = (
+            await verify(tx, redemptions, items=hub.items, types=hub.types, checking=checking) if redemptions else []
+        )
         issuance = issuance_of(hub)
         for place, verdicts in zip(asked, found, strict=True):
             answers[place] = {"status": 200, **verdicts_json(issuance, verdicts)}

@@ -7,11 +7,12 @@ it ends.
 """
 
 import asyncio
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -22,8 +23,11 @@ import structlog
 
 from hub.certificates.examine import Terms
 from hub.certificates.register import Handed
-from hub.errors import HubError, TooMany, Unavailable
+from hub.errors import HubError, TooMany, Unavailable, each
+from hub.formats.sdjwt import Path
 from hub.registry.types import CertificateType, of_documents
+from hub.store.memory import Memory
+from hub.verification.signed import Candidate, Genuine, Shown, check, remembered, signed
 from hub.web.registration import examine_lines
 from keys.public import PublicKey
 
@@ -38,6 +42,19 @@ log = structlog.get_logger()
 
 Members = tuple[tuple[str, str], ...]
 """A public key as its JWK says it, sorted."""
+Given = tuple[bytes, Members, tuple[Path, ...], bool]
+"""A `Candidate` on its way to a worker."""
+
+
+class Brought(NamedTuple):
+    """A certificate whose signature a worker found to hold: its claims if they are needed, and the copy to show."""
+
+    claims: Mapping[str, Any]
+    shown: Shown
+
+    def show(self, paths: Iterable[Path]) -> Shown:
+        """The copy with the claim paths of its `Candidate`; there is no other."""
+        return self.shown
 
 
 class Signature(NamedTuple):
@@ -123,7 +140,42 @@ class Batches:
             said = await asyncio.gather(*(self._elsewhere(types, _hold, piece) for piece in pieces))
         except (OSError, BrokenProcessPool):
             return set()
-        return {one for found in said for one in found}
+        return {one for one, holds in zip(signed, itertools.chain(*said), strict=True) if holds}
+
+    async def genuine(
+        self, memory: Memory, asked: Sequence[Candidate], types: Mapping[str, CertificateType]
+    ) -> list[Genuine | None]:
+        """What departments really signed (see `verification.signed`): remembered, found by workers, or checked here.
+
+        Workers are asked about many at once only. What one of them does not find to hold is looked at once more here.
+        """
+        found: list[Genuine | None] = [
+            remembered(memory, one.rested, one.key) if one.key is not None else None for one in asked
+        ]
+        unknown = [
+            (place, (one.rested, tuple(sorted(one.key.jwk.items())), one.paths, one.questioned))
+            for place, one in enumerate(asked)
+            if found[place] is None and one.key is not None
+        ]
+        if len(unknown) >= (WORTH_IT if self._pool is not None else PIECE):
+            said = await self._brought([given for _, given in unknown], types)
+            for (place, _), one in zip(unknown, said, strict=True):
+                found[place] = one
+        return [
+            held if held is not None else signed(memory, one.rested, one.key)
+            for held, one in zip(found, asked, strict=True)
+        ]
+
+    async def _brought(
+        self, unknown: Sequence[Given], types: Mapping[str, CertificateType]
+    ) -> Sequence[Brought | None]:
+        piece = max(WORTH_IT // 2, -(-len(unknown) // self.workers))
+        pieces = [unknown[begin : begin + piece] for begin in range(0, len(unknown), piece)]
+        try:
+            said = await asyncio.gather(*(self._elsewhere(types, _bring, piece) for piece in pieces))
+        except (OSError, BrokenProcessPool):
+            return [None] * len(unknown)
+        return [one for found in said for one in found]
 
     async def _elsewhere(self, types: Mapping[str, CertificateType], work: Callable[..., Any], *given: Any) -> Any:
         """What a worker says. Raises OSError when there can be none, BrokenProcessPool when two died over it."""
@@ -197,6 +249,16 @@ def _examine(lines: Sequence[bytes], terms: Terms) -> list[Handed | HubError]:
     return examine_lines(lines, terms, _types)
 
 
-def _hold(signed: Sequence[Signature]) -> list[Signature]:
+def _bring(asked: Sequence[Given]) -> list[Brought | None]:
+    return [one if isinstance(one, Brought) else None for one in each(asked, _brought)]
+
+
+def _brought(given: Given) -> Brought | None:
+    rested, members, paths, questioned = given
+    found = check(rested, PublicKey.from_jwk(dict(members)))
+    return None if found is None else Brought(found.claims if questioned else {}, found.show(paths))
+
+
+def _hold(signed: Sequence[Signature]) -> list[bool]:
     keys = {members: PublicKey.from_jwk(dict(members)) for members in {one.key for one in signed}}
-    return [one for one in signed if keys[one.key].verify(one.signature, one.message)]
+    return [keys[one.key].verify(one.signature, one.message) for one in signed]

@@ -2,6 +2,8 @@ import asyncio
 import hashlib
 import json
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from registry.makers import AUDIENCE
@@ -11,8 +13,12 @@ from world import SCHOOL
 from hub.clock import seconds
 from hub.consent.approve import pending
 from hub.consent.withdraw import withdraw
+from hub.errors import Unprocessable
 from hub.formats import jws
 from hub.registry import departments
+from hub.store.memory import Memory
+from hub.web import caller
+from hub.web.caller import access_token, remembered
 from keys.signer import generate
 
 CIBA = "urn:openid:params:grant-type:ciba"
@@ -38,6 +44,17 @@ async def test_a_department_gets_a_token_bound_to_its_key(world, edu):
     assert answer.headers["cache-control"] == "no-store"
     said = jws.verify(found["access_token"], typ="at+jwt", key=world.hub.signer("token").public).payload
     assert (said["sub"], said["client_id"], said["cnf"]) == ("dg-edu", "dg-edu", {"jkt": edu.client.kid})
+
+
+async def test_a_token_that_was_signed_here_is_known_for_a_minute_and_judged_at_each_use(world, edu, monkeypatch):
+    now = [1_000.0]
+    monkeypatch.setattr(caller.time, "monotonic", lambda: now[0])
+    text = (await token(world, edu, scope="verify")).json()["access_token"]
+    assert remembered(world.hub, text) is not None
+    with pytest.raises(Unprocessable):
+        access_token(world.hub, text, now=seconds(world.clock()) + 400)
+    now[0] += 61
+    assert remembered(world.hub, text) is None
 
 
 async def test_an_assertion_is_good_once(world, edu):
@@ -157,6 +174,10 @@ async def test_consent_by_ciba_from_asking_to_withdrawal(world, edu, asked):
     assert found["authorization_details"][0]["datatypes"] == ["degree"]
     said = jws.verify(found["access_token"], typ="at+jwt", key=world.hub.signer("token").public).payload
     assert person.id_no not in json.dumps(said)
+    kept = remembered(world.hub, found["access_token"])
+    assert kept == access_token(
+        replace(world.hub, db=SimpleNamespace(memory=Memory())), found["access_token"], now=seconds(world.clock())
+    ), "what is remembered of a token since it was signed is what checking it would say"
     active = (await world.form(edu, "/oauth/introspect", token=found["access_token"])).json()
     assert (active["active"], active["grants"]) == (True, found["grants"])
     async with world.tx(await world.citizen(person)) as tx:

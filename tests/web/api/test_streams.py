@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 import sqlalchemy as sa
 import uvicorn
+from starlette.requests import Request
 from web.api.apiworld import ApiWorld
 from world import TestDepartment
 
@@ -210,6 +211,66 @@ async def test_a_client_that_falls_silent_is_told_so_and_let_go(world, degree, p
         told = [await call.line() for _ in range(2)]
     assert [one["status"] for one in told] == [201, 400]
     assert told[1]["problem"]["code"] == "body.cut_short"
+
+
+class Sent(Request):
+    """Five lines, each in a part of its own, from a client that stays or is gone after the last."""
+
+    def __init__(self, *, stays: bool = True) -> None:
+        parts = [{"type": "http.request", "body": b"%d\n" % n, "more_body": n < 5} for n in range(1, 6)]
+        self.left = iter(parts if stays else [*parts[:4], {"type": "http.disconnect"}])
+        super().__init__({"type": "http", "headers": []}, self.next)
+
+    async def next(self) -> dict:
+        return next(self.left, None) or await asyncio.get_running_loop().create_future()
+
+
+async def answered(request: Request, commit, commits_at_once: int) -> list[dict]:
+    limits, told = ndjson.Limits(100, 100, 1_000, 1, commits_at_once=commits_at_once), []
+
+    async def prepare(lines):
+        return int(lines[0]) if lines else 0
+
+    async def send(message) -> None:
+        told.extend(json.loads(line) for line in message.get("body", b"").splitlines())
+
+    answer = ndjson.LinesAnswer(request, limits, prepare=prepare, commit=commit, told=lambda _: {})
+    await asyncio.wait_for(answer(request.scope, request.receive, send), 10)
+    return told
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+async def test_commits_go_on_at_once_as_far_as_the_door_allows_and_answers_keep_the_order(at_once):
+    under_way, most, ended = set(), 0, []
+
+    async def commit(number):
+        nonlocal most
+        under_way.add(number)
+        most = max(most, len(under_way))
+        for _ in range(3 if number % 2 else 1):  # the first of two ends last
+            await asyncio.sleep(0.02)
+        under_way.remove(number)
+        ended.append(number)
+        return [{"n": number}]
+
+    told = await answered(Sent(), commit, at_once)
+    assert told == [{"line": number, "n": number} for number in range(1, 6)]
+    assert most == at_once
+    assert (ended == sorted(ended)) is (at_once == 1)
+
+
+async def test_a_commit_that_was_begun_comes_to_its_end_though_the_client_is_gone():
+    begun, ended = [], []
+
+    async def commit(number):
+        begun.append(number)
+        await asyncio.sleep(0.05)
+        ended.append(number)
+        return [{"n": number}]
+
+    await answered(Sent(stays=False), commit, 2)
+    assert begun
+    assert begun == ended
 
 
 @pytest.mark.parametrize("lines_a_commit", [1, 3, 6, 7, 500])

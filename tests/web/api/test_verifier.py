@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from hub.access.model import accesses, anonymous_refusals
 from hub.actor import SYSTEM
 from hub.catalogue.sources import answers_pulls
 from hub.certificates.model import certificate_holders
+from hub.consent.model import grants as granted
 from hub.consent.token import sign_token
 from hub.consent.withdraw import withdraw
 from hub.errors import HubError, Unavailable
@@ -22,7 +24,7 @@ from hub.ledger.head import log_key
 from hub.registry import keys
 from hub.registry.publish import publish_types
 from hub.store.model import idempotent_replies
-from hub.web import pulling, redeem, verifying, workers
+from hub.web import pulling, redeem, verifier, verifying, workers
 from hub.web.pulling import pull_first
 from keys.public import PublicKey
 from keys.signer import generate
@@ -304,6 +306,43 @@ def die(*_) -> None:
 
 def full(_) -> None:
     raise OSError(12, "no room")
+
+
+async def test_a_long_batch_is_answered_line_by_line_and_every_look_recorded(world, edu, wang, monkeypatch):
+    """Two commits go on at once, workers check what the department signed, and answers keep the order of the lines."""
+    monkeypatch.setattr(verifier, "LIMITS", replace(verifier.LIMITS, lines_a_commit=140))
+    monkeypatch.setattr(verifier, "ON_SQLITE", replace(verifier.ON_SQLITE, lines_a_commit=140))
+    _, spent = await world.grant(wang, ["degree"])
+    _, grants = await world.grant(wang, ["degree"])
+    async with world.tx() as tx:  # as many people as lines would take the test a minute
+        named = granted.c.public_id == grants[0].public_id
+        await tx.run(granted.update().where(named).values(max_uses=400))
+    good, once = consent(world, edu, grants), consent(world, edu, spent)
+    lines = [{"token": good, **ASKS} for _ in range(300)]
+    lines[3] = lines[290] = {"token": once, **ASKS}
+    lines[7] = {"token": "no token", **ASKS}
+    content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    brought = []
+    really = world.hub.batches._brought
+    monkeypatch.setattr(world.hub.batches, "_brought", lambda *given: brought.append(len(given[0])) or really(*given))
+    try:
+        answer = await world.call(
+            edu, "POST", "/v1/verifications/batch", content=content, media_type="application/x-ndjson"
+        )
+    finally:
+        world.hub.batches.close()
+    found = [json.loads(line) for line in answer.text.splitlines()]
+    assert [one["line"] for one in found] == list(range(1, 301))
+    assert [place for place, one in enumerate(found) if one["status"] != 200] == [7]
+    verdicts = {place: one["verdicts"][0] for place, one in enumerate(found) if one["status"] == 200}
+    refused = [place for place, one in verdicts.items() if one["outcome"] != "accepted"]
+    assert refused in ([3], [290])
+    assert verdicts[refused[0]]["reason"] == "grant.spent"
+    shown = {sdjwt.parse(one["sd_jwt"]) for place, one in verdicts.items() if place not in refused}
+    assert len(shown) == 1
+    assert brought, "the first of them were not remembered"
+    assert await count(world) == 299
+    assert await count(world, anonymous_refusals) == 1
 
 
 async def test_what_a_batch_did_not_ask_a_source_for_is_no_no_record(world, edu, monkeypatch):
