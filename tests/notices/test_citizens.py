@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -22,7 +23,8 @@ from hub.errors import Conflict, Gone, Malformed, TooMany, Unavailable
 from hub.formats.contacts import mask_contact, normal_email, normal_phone
 from hub.ids import bucket_of
 from hub.ledger.model import leaves
-from hub.notices import contacts, inbox, looks
+from hub.notices import contacts, inbox, looks, run
+from hub.notices import derive as deriving
 from hub.notices.derive import derive
 from hub.notices.inbox import Reached
 from hub.notices.message import SENT, Attempt, Message
@@ -438,6 +440,38 @@ async def test_a_round_says_whether_more_waits_than_it_took(telling: Telling, mo
         assert await one_round() == (True, True, 1)
     assert await one_round() == (True, False, 2)
     assert await one_round() == (False, False, 2)
+
+
+async def test_who_was_beaten_leaves_looks_to_the_other_process_for_a_while(telling: Telling, monkeypatch) -> None:
+    """And takes them up again: nobody knows how long the other one lives."""
+    wang = telling.person("王小明")
+    await telling.certificate("degree", (wang, "owner"))
+    case, grants = await telling.grant(wang, ["degree"])
+    await telling.tell()
+    await telling.verify(case, grants, [Ask("degree")])
+    await telling.publish()
+    read, take, stop, at = run.read_looks, deriving.take_looks, asyncio.Event(), []
+
+    async def reads(view):
+        at.append(time.monotonic())
+        return await read(view)
+
+    async def beaten_once(tx, found):
+        return len(at) > 1 and await take(tx, found)
+
+    monkeypatch.setattr(run, "read_looks", reads)
+    monkeypatch.setattr(deriving, "take_looks", beaten_once)
+    monkeypatch.setattr(run, "BEATEN_SECONDS", 0.4)
+    at_work = run.keep_telling(
+        telling.db, types=telling.types, deliverer=telling.deliverer, stop=stop, on_trouble=pytest.fail, every=0.01
+    )
+    working = asyncio.create_task(at_work)
+    while NoticeKind.USED not in await telling.kinds(wang):
+        assert not working.done()
+        await asyncio.sleep(0.02)
+    stop.set()
+    await working
+    assert at[1] - at[0] >= 0.4
 
 
 async def test_no_look_is_passed_over_or_told_twice_however_the_ledger_is_cut(telling: Telling, monkeypatch) -> None:
