@@ -43,8 +43,7 @@ class Case:
     @property
     def in_hand(self) -> bool:
         """Whether its department still works on it: not closed, not rejected, not withdrawn."""
-        ended = (CaseOutcome.REJECTED, CaseOutcome.WITHDRAWN)
-        return self.state is not CaseState.CLOSED and self.outcome not in ended
+        return _in_hand(self.state, self.outcome)
 
     def facts(self) -> CaseFacts:
         """What consent and verification must know of it."""
@@ -56,6 +55,10 @@ class Case:
             self.beneficiary,
             self.in_hand,
         )
+
+
+def _in_hand(state: str, outcome: str | None) -> bool:
+    return state != CaseState.CLOSED and outcome not in (CaseOutcome.REJECTED, CaseOutcome.WITHDRAWN)
 
 
 async def open_case(
@@ -136,13 +139,28 @@ async def by_public_id(view: View, public_id: str) -> Case:
     return from_row(row)
 
 
-BY_PUBLIC_ID = Statement(lambda _: sa.select(*cases.c).where(cases.c.public_id == sa.bindparam("case")))
+FACTS = Statement(
+    lambda _: sa.select(
+        cases.c.public_id, cases.c.item_code, cases.c.department, cases.c.applicant, cases.c.beneficiary,
+        cases.c.state, cases.c.outcome,
+    ).where(cases.c.public_id == sa.bindparam("case"))
+)
 
 
 async def facts_of(view: View, public_ids: Set[str]) -> dict[str, CaseFacts]:
     """What consent must know of many cases; one that does not exist is left out."""
-    rows = await view.each(BY_PUBLIC_ID, [{"case": public_id} for public_id in sorted(public_ids)])
-    return {row.public_id: from_row(row).facts() for row in rows}
+    rows = await view.each(FACTS, [{"case": public_id} for public_id in sorted(public_ids)])
+    return {
+        row.public_id: CaseFacts(
+            public_id=row.public_id,
+            item_code=row.item_code,
+            department=row.department,
+            applicant=row.applicant,
+            beneficiary=row.beneficiary,
+            open=_in_hand(row.state, row.outcome),
+        )
+        for row in rows
+    }
 
 
 async def readable(view: View, public_id: str) -> Case:

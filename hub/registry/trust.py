@@ -29,17 +29,18 @@ class Trust:
     """One process's memory of one epoch; get it from `current`."""
 
     epoch: int
-    _clients: dict[tuple[str, str], DepartmentKey] = field(default_factory=dict)
+    _clients: dict[tuple[str, str], tuple[DepartmentKey, PublicKey]] = field(default_factory=dict)
     _keys: dict[tuple[str, str], DepartmentKey | None] = field(default_factory=dict)
 
     async def client_key(self, view: View, *, department: str, kid: str) -> PublicKey:
         """As `clients.client_key`: the key with which an active department authenticates now."""
         found = self._clients.get((department, kid))
         if found is None:
-            found = self._clients[department, kid] = await clients.of_active(view, department=department, kid=kid)
-        if not found.stands_at(view.now):
+            read = await clients.of_active(view, department=department, kid=kid)
+            found = self._clients[department, kid] = read, PublicKey.from_jwk(read.jwk)
+        if not found[0].stands_at(view.now):
             raise clients.unknown_client()
-        return PublicKey.from_jwk(found.jwk)
+        return found[1]
 
     async def find_key(self, view: View, *, department: str, kid: str) -> DepartmentKey | None:
         """As `keys.find_key`: a department's key with its whole life, retired or not."""

@@ -41,6 +41,7 @@ def open_engines(url: str, *, pool_size: int = 16) -> tuple[AsyncEngine, AsyncEn
             pool_size=pool_size,
             max_overflow=0,
             hide_parameters=True,
+            json_serializer=_as_json,
             json_deserializer=orjson.loads,
             isolation_level="AUTOCOMMIT",
             connect_args={"async_creator_fn": connect},
@@ -54,15 +55,25 @@ def open_engines(url: str, *, pool_size: int = 16) -> tuple[AsyncEngine, AsyncEn
         max_overflow=0,
         pool_timeout=60,
         hide_parameters=True,
+        json_serializer=_as_json,
         json_deserializer=orjson.loads,
         connect_args={"async_creator_fn": open_writer},
     )
     reader = create_async_engine(
-        parsed, pool_size=pool_size, max_overflow=0, hide_parameters=True, json_deserializer=orjson.loads
+        parsed,
+        pool_size=pool_size,
+        max_overflow=0,
+        hide_parameters=True,
+        json_serializer=_as_json,
+        json_deserializer=orjson.loads,
     )
     _tune_sqlite(writer, wait=0)
     _tune_sqlite(reader, wait=BUSY_MILLISECONDS)
     return writer, reader
+
+
+def _as_json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _tune_sqlite(engine: AsyncEngine, *, wait: int) -> None:
