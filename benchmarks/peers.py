@@ -166,7 +166,7 @@ def _acapy(report: Report, rounds: int, seconds: float) -> None:
         if postgres is None:
             report.skip(ACA_VERIFY, "PostgreSQL is not installed: apt-get install -y postgresql")
             return
-        door = stack.enter_context(open_door("postgresql", folder / "hub", postgres, people=3_000, rows=0))
+        door = stack.enter_context(open_door("postgresql", folder / "hub", postgres, people=12_000, rows=0))
         peer = stack.enter_context(_agent(folder / "acapy"))
         asked = [_aca_request(peer.port)]
         theirs: list[load.Load] = []

@@ -18,7 +18,7 @@ from benchmarks import stage
 from benchmarks.stage import Stage
 from hub.access.model import rows as access_rows
 from hub.access.record import ACCESS, LOCK, MOVE
-from hub.cases.open import BY_PUBLIC_ID
+from hub.cases.open import FACTS
 from hub.certificates.opened import STANDING
 from hub.consent.use import TAKE
 from hub.ledger.append import LEAF
@@ -97,7 +97,7 @@ _TOKEN = "substr(sha256(random()::text::bytea), 1, 17)"
 _CHAIN = {"in_bucket": ":holder_bucket", "of": ":subject", "to": ":next", "as": _NEW}
 _ASKED: tuple[tuple[Statement, dict[str, str], str], ...] = (
     (SPEND, {"proof": _NEW, "token": _NEW, "until": "(now() + interval '90 s')"}, ";"),
-    (BY_PUBLIC_ID, {"case": ":asked_case"}, ";"),
+    (FACTS, {"case": ":asked_case"}, ";"),
     (TAKE, {"grant": ":grant", "by": ":by", "now": "now()", "ordinal": "0"}, ";"),
     (STANDING, {"ordinal": "0", "holder_bucket": ":holder_bucket", "subject": ":subject", "type": ":type"}, ";"),
     (WRAPPED, {"subject": ":subject", "bucket_of": ":holder_bucket"}, ";"),

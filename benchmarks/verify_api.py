@@ -109,7 +109,7 @@ def main() -> int:
     """Measure, print, and say by the exit status whether a gate failed."""
     parser = arguments("verify_api", rounds=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each server in each round")
-    parser.add_argument("--people", type=int, default=6_000, help="whose grants are used, one after the other")
+    parser.add_argument("--people", type=int, default=12_000, help="whose grants are used, one after the other")
     parser.add_argument("--rows", type=int, default=100_000, help="certificates in the table besides")
     parser.add_argument("--connections", type=int, default=32)
     given = parser.parse_args()
@@ -286,12 +286,18 @@ def requests(door: Door, count: int, few: int = 0) -> list[bytes]:
     The line begins anew only when everybody was asked: nothing that is remembered of a person or of a certificate
     helps, as it is where each application is handled once.
     """
-    department, tokens = _edu(door), _tokens(door)
     if few:
+        tokens = _tokens(door)
         chosen = [tokens[-1 - number % few] for number in range(count)]
     else:
-        chosen = [tokens[number % len(tokens)] for number in range(door.asked, door.asked + count)]
-    return [door.stage.request(department, PATH, door.asks, token=token) for token in chosen]
+        chosen = _next(door, count)
+    return [door.stage.request(_edu(door), PATH, door.asks, token=token) for token in chosen]
+
+
+def _next(door: Door, count: int) -> list[str]:
+    """The tokens of the next people in line."""
+    tokens = _tokens(door)
+    return [tokens[number % len(tokens)] for number in range(door.asked, door.asked + count)]
 
 
 def requests_of(made: Stage, granted: Sequence[Sequence[Grant]], count: int) -> list[bytes]:
@@ -310,9 +316,9 @@ def _tokens(door: Door) -> list[str]:
 
 
 def _one_batch(door: Door, folder: Path) -> None:
-    """A thousand verifications in one request, one client at a time, most of people who were not asked lately."""
-    tokens = random.sample(_tokens(door), k=min(LINES, len(door.granted)))
-    line = (f'{{"token":"{tokens[n % len(tokens)]}","asks":[{{"type":"property"}}]}}' for n in range(LINES))
+    """A thousand verifications in one request, one client at a time, of the next people in line."""
+    tokens = _next(door, LINES)
+    line = (f'{{"token":"{token}","asks":[{{"type":"property"}}]}}' for token in tokens)
     own = door.stage.own_token(_edu(door))
     request = door.stage.request(
         _edu(door), BATCH_PATH, "\n".join(line).encode(), token=own, media_type=stage.NDJSON
@@ -322,6 +328,7 @@ def _one_batch(door: Door, folder: Path) -> None:
     )
     if found.errors:
         raise RuntimeError(f"{door.name}, batch: {found.example}")
+    door.asked += LINES
     door.batch.append(LINES / (found.p50 / 1e3))
     door.batch_cpu.append(found.server_cpu / LINES)
 
