@@ -40,8 +40,13 @@ def render_item(kind: str, thing: object, context_: Any) -> str | Literal[False]
     return False
 
 
-def migrate(connection: sa.Connection) -> None:
-    """Run on an open connection; on PostgreSQL one migrator at a time."""
+def migrate(connection: sa.Connection) -> list[str]:
+    """Run on an open connection; on PostgreSQL one migrator at a time. The revisions that were missing."""
+    done: list[str] = []
+
+    def applied(step: Any, **_: Any) -> None:
+        done.extend(step.up_revision_ids)
+
     context.configure(
         connection=connection,
         target_metadata=metadata,
@@ -50,11 +55,13 @@ def migrate(connection: sa.Connection) -> None:
         compare_server_default=True,
         transaction_per_migration=True,
         render_item=render_item,
+        on_version_apply=applied,
     )
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7956301)"))
         context.run_migrations()
+    return done
 
 
 async def connect_and_migrate() -> None:
@@ -62,8 +69,12 @@ async def connect_and_migrate() -> None:
     engine = create_async_engine(database_url(), poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            await connection.run_sync(migrate)
+            done = await connection.run_sync(migrate)
             await connection.commit()
+            if done and connection.dialect.name == "postgresql":
+                # What was rewritten has no statistics before autovacuum comes, and whoever plans by none reads it all.
+                await connection.execute(sa.text("ANALYZE"))
+                await connection.commit()
     finally:
         await engine.dispose()
 
