@@ -112,7 +112,6 @@ async def put_back(blobs: Blobs, folder: BackupFolder, manifest: Manifest) -> tu
     2. Any other blob that is there must be the same. 3. The checkpoint is put last. Raises Conflict
     `restore.blob_differs`.
     """
-    await blobs.prepare()
     live = await blobs.exists(PREFIX + CHECKPOINT)  # 1
     there = set(await blobs.list_prefix(""))
     turn = asyncio.Semaphore(ABREAST)

@@ -75,7 +75,8 @@ async def restore(
             next_zh=f"请先把密钥目录放回 {keys_dir}。",
             next_en=f"Put the key folder back to {keys_dir} first.",
         )
-    before = await read_hold(blobs)  # 3
+    await blobs.prepare()  # 3; its bucket may be gone too
+    before = await read_hold(blobs)
     live = before.live if before and before.backup == manifest.id else await _live(blobs)
     ledger = manifest.ledger
     await place_hold(

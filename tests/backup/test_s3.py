@@ -36,13 +36,16 @@ def _names(s3: S3) -> set[str]:
     return {str(one.object_name) for one in _client(s3).list_objects(s3.bucket, recursive=True)}
 
 
-def test_a_bucket_is_copied_and_put_back(on_s3: Town, s3: S3) -> None:
+@pytest.mark.parametrize("gone", ["its objects", "the bucket itself"])
+def test_a_bucket_is_copied_and_put_back(on_s3: Town, s3: S3, gone: str) -> None:
     made = on_s3.well("backup", "create", "--with-keys")
     assert (made["missing"], made["blobs"]) == ([], len(_names(s3)))
     assert on_s3.well("backup", "verify")["leaves"] == made["ledger"]["size"]
     before = _names(s3)
     for name in before:
         _client(s3).remove_object(s3.bucket, name)
+    if gone == "the bucket itself":
+        _client(s3).remove_bucket(s3.bucket)
     shutil.rmtree(on_s3.settings.data_dir)
     assert on_s3.well("restore")["blobs_written"] == len(before)
     assert _names(s3) == {*before, "restore/hold"}
