@@ -28,6 +28,19 @@ def async_url(url: str) -> sa.URL:
     raise ValueError(f"database {backend!r} is not supported: use sqlite:/// or postgresql://")
 
 
+def _as_json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+_OPTIONS: dict[str, Any] = {
+    "max_overflow": 0,
+    "hide_parameters": True,
+    "json_serializer": _as_json,
+    "json_deserializer": orjson.loads,
+}
+"""Of every engine. Parameters are personal data: no fault may repeat them."""
+
+
 def open_engines(url: str, *, pool_size: int = 16) -> tuple[AsyncEngine, AsyncEngine]:
     """(writer, reader) engines for `url`; on PostgreSQL both are the same engine.
 
@@ -39,10 +52,7 @@ def open_engines(url: str, *, pool_size: int = 16) -> tuple[AsyncEngine, AsyncEn
         engine = create_async_engine(
             parsed,
             pool_size=pool_size,
-            max_overflow=0,
-            hide_parameters=True,
-            json_serializer=_as_json,
-            json_deserializer=orjson.loads,
+            **_OPTIONS,
             isolation_level="AUTOCOMMIT",
             connect_args={"async_creator_fn": connect},
         )
@@ -52,28 +62,14 @@ def open_engines(url: str, *, pool_size: int = 16) -> tuple[AsyncEngine, AsyncEn
     writer = create_async_engine(
         parsed,
         pool_size=1,
-        max_overflow=0,
         pool_timeout=60,
-        hide_parameters=True,
-        json_serializer=_as_json,
-        json_deserializer=orjson.loads,
+        **_OPTIONS,
         connect_args={"async_creator_fn": open_writer},
     )
-    reader = create_async_engine(
-        parsed,
-        pool_size=pool_size,
-        max_overflow=0,
-        hide_parameters=True,
-        json_serializer=_as_json,
-        json_deserializer=orjson.loads,
-    )
+    reader = create_async_engine(parsed, pool_size=pool_size, **_OPTIONS)
     _tune_sqlite(writer, wait=0)
     _tune_sqlite(reader, wait=BUSY_MILLISECONDS)
     return writer, reader
-
-
-def _as_json(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _tune_sqlite(engine: AsyncEngine, *, wait: int) -> None:
