@@ -47,14 +47,19 @@ class Case:
 
     def facts(self) -> CaseFacts:
         """What consent and verification must know of it."""
-        return CaseFacts(
-            self.public_id,
-            self.item_code,
-            self.department,
-            self.applicant,
-            self.beneficiary,
-            self.in_hand,
-        )
+        return _facts(self)
+
+
+def _facts(one: Any) -> CaseFacts:
+    """Of a case, or of its row."""
+    return CaseFacts(
+        one.public_id,
+        one.item_code,
+        one.department,
+        one.applicant,
+        one.beneficiary,
+        _in_hand(one.state, one.outcome),
+    )
 
 
 def _in_hand(state: str, outcome: str | None) -> bool:
@@ -150,17 +155,7 @@ FACTS = Statement(
 async def facts_of(view: View, public_ids: Set[str]) -> dict[str, CaseFacts]:
     """What consent must know of many cases; one that does not exist is left out."""
     rows = await view.each(FACTS, [{"case": public_id} for public_id in sorted(public_ids)])
-    return {
-        row.public_id: CaseFacts(
-            public_id=row.public_id,
-            item_code=row.item_code,
-            department=row.department,
-            applicant=row.applicant,
-            beneficiary=row.beneficiary,
-            open=_in_hand(row.state, row.outcome),
-        )
-        for row in rows
-    }
+    return {row.public_id: _facts(row) for row in rows}
 
 
 async def readable(view: View, public_id: str) -> Case:

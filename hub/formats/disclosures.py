@@ -55,10 +55,8 @@ def process(
     Returns the processed payload and, by path, the disclosures that went into it. Each rule that is broken has its
     own `Malformed` code "sdjwt.*"; nothing is returned then.
     """
-    if payload.get("_sd_alg", "sha-256") != "sha-256":
-        raise refuse("sd_alg", "不支持的摘要算法", "the only digest algorithm accepted is sha-256")
     walk = _Walk(disclosures)
-    result = walk.object({k: v for k, v in payload.items() if k != "_sd_alg"}, ())
+    result = walk.payload(payload)
     if len(walk.used) != len(disclosures):
         raise refuse(
             "disclosure_unreferenced", "有未被引用的披露项", "a disclosure is referred to by nothing"
@@ -76,7 +74,7 @@ def reveal(
     find nothing are passed over.
     """
     walk = _Walk(disclosures, _leading_to(tuple(paths)))
-    result = walk.object({k: v for k, v in payload.items() if k != "_sd_alg"}, ())
+    result = walk.payload(payload)
     kept = set(walk.used.values())
     return result, [text for one in disclosures if (text := one if isinstance(one, str) else one.text) in kept]
 
@@ -128,6 +126,12 @@ class _Walk:
                 raise refuse("disclosure_repeated", "披露项重复", "the same disclosure came twice")
             _require_disclosure(value)
             self.found[digest] = (text, value)
+
+    def payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """The whole of it, without the name of the digest algorithm."""
+        if payload.get("_sd_alg", "sha-256") != "sha-256":
+            raise refuse("sd_alg", "不支持的摘要算法", "the only digest algorithm accepted is sha-256")
+        return self.object({k: v for k, v in payload.items() if k != "_sd_alg"}, ())
 
     def take(self, digest: Any) -> tuple[str, list[Any]] | None:
         """The disclosure for an embedded digest, None for a decoy or a claim that was left out."""

@@ -255,7 +255,9 @@ def select(token: str, paths: Iterable[Path]) -> str:
     may simply not exist (see `paths`). A key binding is dropped: it covers other bytes. The signature is not checked.
     """
     parts = parse(token)
-    _, kept = reveal(jws.split(parts.issuer_jwt).payload, parts.disclosures, paths)
+    payload = jws.split(parts.issuer_jwt).payload
+    process(payload, parts.disclosures)  # what breaks a rule is refused, also where it would not be shown
+    _, kept = reveal(payload, parts.disclosures, paths)
     return str(SdJwt(parts.issuer_jwt, tuple(kept), None))
 
 

@@ -9,7 +9,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from hub.errors import HubError, Internal
 from hub.formats import jws, packed, sdjwt
@@ -42,17 +42,14 @@ class Genuine(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A certificate as it rests, the key that should have signed it, and the claim paths that would be shown of it.
-
-    `questioned`: all its claims are needed too, for answers that show none.
-    """
+class Candidate(NamedTuple):
+    """A certificate as it rests, the key that should have signed it, the claim paths that would be shown of it, and the
+    questions whose answers need all its claims and show none."""
 
     rested: bytes
     key: DepartmentKey | None
-    paths: tuple[Path, ...]
-    questioned: bool
+    paths: Sequence[Path]
+    questions: Sequence[Mapping[str, Any]]
 
 
 Checking = Callable[[Sequence[Candidate]], Awaitable[Sequence[Genuine | None]]]

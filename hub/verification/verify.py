@@ -249,9 +249,9 @@ async def _keys(tx: Tx, opened: Iterable[Opened]) -> dict[str, DepartmentKey | N
 def _candidate(
     one: _Planned, opened: Opened, keys: Mapping[str, DepartmentKey | None], types: Mapping[str, CertificateType]
 ) -> Candidate:
-    questioned = one.grant is not None and bool(questions_in(one.grant, one.ask))
+    questions = questions_in(one.grant, one.ask) if one.grant is not None else []
     paths = own_paths(_paths(one), opened.held, types[one.ask.type_code])
-    return Candidate(opened.rested, keys[opened.held.certificate.public_id], tuple(paths), questioned)
+    return Candidate(opened.rested, keys[opened.held.certificate.public_id], paths, questions)
 
 
 def _paths(one: _Planned) -> tuple[ClaimPath, ...]:
@@ -284,8 +284,8 @@ def _judge(
     if outcome is Outcome.ACCEPTED and known is not None:
         paths = _paths(one)
         shown = known.show(candidate.paths)
-        questions = questions_in(grant, one.ask)
-        answers = answers_to(questions, known.claims) if questions else ()  # all claims are read for them alone
+        if candidate.questions:  # all claims are read for them alone
+            answers = answers_to(candidate.questions, known.claims)
     verdict = Verdict(
         outcome=outcome,
         reason=reason,

@@ -143,14 +143,14 @@ class LinesAnswer(Response, Generic[P]):
                 preparing = asyncio.create_task(self._next())
                 while not self.inbox.gone:
                     lines, prepared = await preparing
-                    if lines:
-                        preparing = asyncio.create_task(self._next())
-                        committing.append(asyncio.create_task(self._results(lines, prepared)))
-                    while len(committing) > (self.limits.commits_at_once - 1 if lines else 0):
-                        await self._deliver(send, await committing[0])
-                        committing.popleft()
                     if not lines:
                         break
+                    preparing = asyncio.create_task(self._next())
+                    committing.append(asyncio.create_task(self._results(lines, prepared)))
+                    if len(committing) == self.limits.commits_at_once:
+                        await self._tell_first(send, committing)
+                while committing and not self.inbox.gone:
+                    await self._tell_first(send, committing)
                 if not self.inbox.gone:
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
             finally:
@@ -162,6 +162,10 @@ class LinesAnswer(Response, Generic[P]):
                 for commit in committing:  # what was begun comes to its end, whoever still waits for it
                     with suppress(Exception):
                         await commit
+
+    async def _tell_first(self, send: Send, committing: deque[asyncio.Task[bytes]]) -> None:
+        await self._deliver(send, await committing[0])
+        committing.popleft()
 
     async def _next(self) -> tuple[list[Line], P]:
         lines = await self.inbox.chunk()

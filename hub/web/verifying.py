@@ -6,7 +6,7 @@ What a line is refused for, and what is recorded of it, is what the single door 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, NamedTuple
 
 from pydantic import Field, StringConstraints
@@ -19,7 +19,6 @@ from hub.clock import seconds
 from hub.errors import HubError, Unauthenticated, each
 from hub.formats.authorization import AccessToken
 from hub.verification.model import Ask
-from hub.verification.signed import Candidate, Genuine
 from hub.verification.verify import Redemption, verify
 from hub.web.answer import issuance_of, request_id
 from hub.web.body import Body, parse
@@ -156,10 +155,7 @@ async def _together(hub: Hub, caller: Caller, checked: Checked) -> list[Result |
     answers: list[Result | HubError] = [one if isinstance(one, HubError) else not_handled() for one in checked]
     asked = {place: one for place, one in enumerate(checked) if isinstance(one, Asked)}
     unasked = await pulled_types(hub)
-
-    async def checking(candidates: Sequence[Candidate]) -> Sequence[Genuine | None]:
-        return await hub.batches.genuine(hub.db.memory, candidates, hub.types)
-
+    checking = partial(hub.batches.genuine, hub.db.memory, types=hub.types)
     async with hub.tx(caller.actor, by_key=True) as tx:
         revoked = await revoked_among(tx, {one.token.jti for one in asked.values()})
         for place, one in list(asked.items()):

@@ -7,7 +7,6 @@ it ends.
 """
 
 import asyncio
-import itertools
 import multiprocessing
 import os
 import signal
@@ -42,8 +41,6 @@ log = structlog.get_logger()
 
 Members = tuple[tuple[str, str], ...]
 """A public key as its JWK says it, sorted."""
-Given = tuple[bytes, Members, tuple[Path, ...], bool]
-"""A `Candidate` on its way to a worker."""
 
 
 class Brought(NamedTuple):
@@ -133,14 +130,8 @@ class Batches:
 
         Workers are asked about many at once only, and about more when none is running yet.
         """
-        if len(signed) < (WORTH_IT if self._pool is not None else PIECE):
-            return set()
-        pieces = [signed[begin : begin + PIECE] for begin in range(0, len(signed), PIECE)]
-        try:
-            said = await asyncio.gather(*(self._elsewhere(types, _hold, piece) for piece in pieces))
-        except (OSError, BrokenProcessPool):
-            return set()
-        return {one for one, holds in zip(signed, itertools.chain(*said), strict=True) if holds}
+        said = await self._of_many(types, _hold, signed, PIECE)
+        return {one for one, holds in zip(signed, said, strict=False) if holds}
 
     async def genuine(
         self, memory: Memory, asked: Sequence[Candidate], types: Mapping[str, CertificateType]
@@ -152,30 +143,28 @@ class Batches:
         found: list[Genuine | None] = [
             remembered(memory, one.rested, one.key) if one.key is not None else None for one in asked
         ]
-        unknown = [
-            (place, (one.rested, tuple(sorted(one.key.jwk.items())), one.paths, one.questioned))
-            for place, one in enumerate(asked)
-            if found[place] is None and one.key is not None
-        ]
-        if len(unknown) >= (WORTH_IT if self._pool is not None else PIECE):
-            said = await self._brought([given for _, given in unknown], types)
-            for (place, _), one in zip(unknown, said, strict=True):
-                found[place] = one
+        unknown = [place for place, one in enumerate(asked) if found[place] is None and one.key is not None]
+        piece = max(WORTH_IT // 2, -(-len(unknown) // self.workers))
+        said = await self._of_many(types, _bring, [asked[place] for place in unknown], piece)
+        for place, one in zip(unknown, said, strict=False):
+            found[place] = one
         return [
             held if held is not None else signed(memory, one.rested, one.key)
             for held, one in zip(found, asked, strict=True)
         ]
 
-    async def _brought(
-        self, unknown: Sequence[Given], types: Mapping[str, CertificateType]
-    ) -> Sequence[Brought | None]:
-        piece = max(WORTH_IT // 2, -(-len(unknown) // self.workers))
-        pieces = [unknown[begin : begin + piece] for begin in range(0, len(unknown), piece)]
+    async def _of_many(
+        self, types: Mapping[str, CertificateType], work: Callable[..., Any], asked: Sequence[Any], piece: int
+    ) -> list[Any]:
+        """What workers say of each, `piece` at a time; nothing at all when it is too few to ask, or nobody answers."""
+        if len(asked) < (WORTH_IT if self._pool is not None else PIECE):
+            return []
+        pieces = [asked[begin : begin + piece] for begin in range(0, len(asked), piece)]
         try:
-            said = await asyncio.gather(*(self._elsewhere(types, _bring, piece) for piece in pieces))
+            said = await asyncio.gather(*(self._elsewhere(types, work, some) for some in pieces))
         except (OSError, BrokenProcessPool):
-            return [None] * len(unknown)
-        return [one for found in said for one in found]
+            return []
+        return [one for some in said for one in some]
 
     async def _elsewhere(self, types: Mapping[str, CertificateType], work: Callable[..., Any], *given: Any) -> Any:
         """What a worker says. Raises OSError when there can be none, BrokenProcessPool when two died over it."""
@@ -249,14 +238,13 @@ def _examine(lines: Sequence[bytes], terms: Terms) -> list[Handed | HubError]:
     return examine_lines(lines, terms, _types)
 
 
-def _bring(asked: Sequence[Given]) -> list[Brought | None]:
+def _bring(asked: Sequence[Candidate]) -> list[Brought | None]:
     return [one if isinstance(one, Brought) else None for one in each(asked, _brought)]
 
 
-def _brought(given: Given) -> Brought | None:
-    rested, members, paths, questioned = given
-    found = check(rested, PublicKey.from_jwk(dict(members)))
-    return None if found is None else Brought(found.claims if questioned else {}, found.show(paths))
+def _brought(one: Candidate) -> Brought | None:
+    found = check(one.rested, PublicKey.from_jwk(one.key.jwk)) if one.key is not None else None
+    return None if found is None else Brought(found.claims if one.questions else {}, found.show(one.paths))
 
 
 def _hold(signed: Sequence[Signature]) -> list[bool]:

@@ -100,6 +100,7 @@ async def test_where_no_process_can_be_started_the_hub_looks_itself(case, monkey
 
 
 PATHS = (("degree_level",), ("school",))
+QUESTIONS = ({"type": "degree", "path": ["degree_level"], "op": "eq", "value": "master"},)
 
 
 @pytest.fixture
@@ -113,10 +114,10 @@ async def candidates(world: ApiWorld, degree):
         key = await (await trust.current(view)).find_key(view, department="dg-degree", kid=certificate.kid)
         other = await (await trust.current(view)).find_key(view, department="dg-degree", kid="nobody's")
     assert other is None
-    made = [Candidate(found[0].rested, key, PATHS, True)] * 150
-    made[10] = Candidate(spoilt(found[0].rested, 20), key, PATHS, True)  # inside the signature
-    made[20] = Candidate(found[0].rested, other, PATHS, True)
-    made[30] = Candidate(b"no certificate at all", key, PATHS, True)
+    made = [Candidate(found[0].rested, key, PATHS, QUESTIONS)] * 150
+    made[10] = Candidate(spoilt(found[0].rested, 20), key, PATHS, QUESTIONS)  # inside the signature
+    made[20] = Candidate(found[0].rested, other, PATHS, QUESTIONS)
+    made[30] = Candidate(b"no certificate at all", key, PATHS, QUESTIONS)
     return made
 
 
