@@ -15,18 +15,9 @@ from hub.clock import Clock, now, seconds
 from hub.errors import Malformed
 from hub.formats import jws, sdjwt, statuslist, tlogproof
 from hub.formats.note import Vkey
+from hub.formats.receipt import Receipt
+from hub.formats.receipt import read as read_receipt
 from keys.public import PublicKey
-
-RECEIPT_TYP = "yimen-receipt+jwt"
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The hub's signed promise that a leaf will be in the ledger by `in_ledger_by` (seconds)."""
-
-    leaf_hash: bytes
-    kind: str
-    in_ledger_by: int
 
 
 @dataclass(slots=True)
@@ -67,10 +58,10 @@ class Checker:
         """The promise in a receipt of this hub."""  # 3
         if not self._hub:
             self._hub = _keys(self.client.public("/.well-known/jwks.json"))
-        said = jws.verify(token, typ=RECEIPT_TYP, key=self._hub.__getitem__).payload
-        if said.get("iss") != self.client.hub:
+        found = read_receipt(token, key=self._hub.__getitem__)
+        if found.issuer != self.client.hub:
             raise Malformed("offline.receipt", "回执不是本平台签发的。", "The receipt is another hub's.")
-        return Receipt(bytes.fromhex(str(said["leaf_hash"])), str(said["kind"]), int(said["in_ledger_by"]))
+        return found
 
     def in_ledger(self, leaf_hash: bytes) -> tuple[int, int]:
         """(index, size of the ledger) of a leaf, by a proof under a checkpoint signed by the pinned ledger key.

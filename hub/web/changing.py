@@ -7,19 +7,18 @@ import orjson
 from pydantic import Field, StringConstraints
 
 from hub.actor import Actor
-from hub.certificates.changes import Change, Changed, change_all
+from hub.certificates.changes import Change, change_all
 from hub.certificates.examine import Terms
 from hub.certificates.model import CertificateState, StatusEvent
 from hub.certificates.register import Handed, terms_of
 from hub.certificates.steps import SUPERSEDED
 from hub.consent.withdraw import end_all_resting_on
 from hub.errors import HubError
-from hub.ledger.receipt import Issuance
 from hub.oversight.reliance import tell_all_who_relied
 from hub.web.answer import issuance_of
 from hub.web.body import Body
 from hub.web.deps import Hub
-from hub.web.registering import registered
+from hub.web.registering import registered_all
 from hub.web.registration import Short, SourceBody, Token
 
 MOST = 500
@@ -74,8 +73,18 @@ async def change_many(hub: Hub, actor: Actor, body: ChangesBody) -> dict[str, An
             ended = [one.certificate for one in moved if one.state is not CertificateState.CURRENT]
             await end_all_resting_on(tx, evidence=ended)
             await tell_all_who_relied(tx, certificates=[one.certificate for one in moved])
-    issuance = issuance_of(hub)
-    return {"results": [_told(one, issuance) for one in changed]}
+    new = iter(registered_all([one.new for one in changed if one.new is not None], issuance_of(hub)))
+    return {
+        "results": [
+            {
+                "certificate_id": one.certificate,
+                "state": one.state,
+                "replayed": one.replayed,
+                "new": None if one.new is None else next(new),
+            }
+            for one in changed
+        ]
+    }
 
 
 async def _looked(hub: Hub, actor: Actor, body: ChangesBody) -> list[Handed | HubError]:
@@ -90,8 +99,3 @@ async def _looked(hub: Hub, actor: Actor, body: ChangesBody) -> list[Handed | Hu
     async with hub.view(actor) as view:
         terms: Terms = await terms_of(view, base_url=hub.settings.public_url)
     return await hub.batches.examine(lines, terms, hub.types)
-
-
-def _told(one: Changed, issuance: Issuance) -> dict[str, Any]:
-    new = None if one.new is None else registered(one.new, issuance)
-    return {"certificate_id": one.certificate, "state": one.state, "replayed": one.replayed, "new": new}

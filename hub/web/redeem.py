@@ -144,7 +144,9 @@ def _apart(calls: Sequence[Call]) -> tuple[list[int], list[int]]:
 class _Group:
     """One transaction's callers; `left` are the places of those who have no answer yet."""
 
-    def __init__(self, hub: Hub, tx: Tx, calls: Sequence[Call], answers: list[Reply | HubError | None]) -> None:
+    def __init__(
+        self, hub: Hub, tx: Tx, calls: Sequence[Call], answers: list[Reply | HubError | None]
+    ) -> None:
         self.hub = hub
         self.tx = tx
         self.calls = calls
@@ -189,9 +191,8 @@ class _Group:
         redemptions = [_redemption(call, cases) for call in calls]
         if redemptions:
             told = await verify(self.tx, redemptions, items=self.hub.items, types=self.hub.types)
-            issuance = issuance_of(self.hub)
-            for place, verdicts in zip(self.left, told, strict=True):
-                self.answers[place] = Reply(200, dumps(verdicts_json(issuance, verdicts)))
+            for place, answer in zip(self.left, verdicts_json(issuance_of(self.hub), told), strict=True):
+                self.answers[place] = Reply(200, dumps(answer))
         await self._keep()
 
     async def _keep(self) -> None:

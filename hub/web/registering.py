@@ -10,7 +10,7 @@ from hub.actor import Actor
 from hub.certificates.register import Handed, Registered, register, register_all, terms_of, together
 from hub.consent.withdraw import end_resting_on
 from hub.errors import HubError, Unavailable
-from hub.ledger.receipt import Issuance, receipt
+from hub.ledger.receipt import Issuance, receipts
 from hub.oversight.reliance import tell_who_relied
 from hub.store.tx import Tx
 from hub.web.answer import issuance_of, request_id
@@ -40,11 +40,10 @@ def registering(hub: Hub, actor: Actor, request: Request, limits: Limits) -> Lin
 
     async def commit(looked: Looked) -> list[Result]:
         found = await _register(hub, actor, looked)
-        issuance = issuance_of(hub)
-        return [
-            told(one) if isinstance(one, HubError) else {"status": 201, **registered(one, issuance)}
-            for one in found
-        ]
+        answers = iter(
+            registered_all([one for one in found if isinstance(one, Registered)], issuance_of(hub))
+        )
+        return [told(one) if isinstance(one, HubError) else {"status": 201, **next(answers)} for one in found]
 
     return LinesAnswer(request, limits, prepare=prepare, commit=commit, told=told, place=hub.batches.one())
 
@@ -53,7 +52,12 @@ async def register_one(tx: Tx, hub: Hub, body: NewCertificate) -> Registered:
     """Register one certificate of the calling department, with everything that a supersession brings with it."""
     token, source, supersedes = body.application()
     made = await register(
-        tx, token=token, types=hub.types, base_url=hub.settings.public_url, source=source, supersedes=supersedes
+        tx,
+        token=token,
+        types=hub.types,
+        base_url=hub.settings.public_url,
+        source=source,
+        supersedes=supersedes,
     )
     if body.supersedes is not None:  # the next version may say something else
         await end_resting_on(tx, evidence=body.supersedes.certificate_id)
@@ -63,14 +67,24 @@ async def register_one(tx: Tx, hub: Hub, body: NewCertificate) -> Registered:
 
 def registered(made: Registered, issuance: Issuance) -> dict[str, Any]:
     """What a department is told of a certificate that is registered; where its status stands, if it was before."""
-    entry = {"uri": made.entry[0], "idx": made.entry[1]} if made.entry is not None else None
-    return {
-        "certificate_id": made.certificate,
-        "state": made.state,
-        "receipt": receipt(issuance, kind="certificate.registered", leaf_hash=made.leaf_hash, at=made.at),
-        "replayed": made.replayed,
-        "status_list": entry,
-    }
+    return registered_all([made], issuance)[0]
+
+
+def registered_all(made: Sequence[Registered], issuance: Issuance) -> list[dict[str, Any]]:
+    """As `registered` of each."""
+    signed = receipts(
+        issuance, kind="certificate.registered", leaves=[(one.leaf_hash, one.at) for one in made]
+    )
+    return [
+        {
+            "certificate_id": one.certificate,
+            "state": one.state,
+            "receipt": signed[one.leaf_hash],
+            "replayed": one.replayed,
+            "status_list": {"uri": one.entry[0], "idx": one.entry[1]} if one.entry is not None else None,
+        }
+        for one in made
+    ]
 
 
 async def _register(hub: Hub, actor: Actor, looked: Looked) -> list[Registered | HubError]:

@@ -1,6 +1,6 @@
 """What the doors of verification share: what may be asked, and how a verdict is told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from hub.clock import seconds
 from hub.errors import Forbidden
-from hub.ledger.receipt import Issuance, receipt
+from hub.ledger.receipt import Issuance, receipts
 from hub.verification.model import Ask, Check, Verdict
 from hub.web.body import Body
 from hub.web.metrics import told_verdict
@@ -51,16 +51,20 @@ def asks_of(bodies: Sequence[AskBody]) -> tuple[Ask, ...]:
     )
 
 
-def verdicts_json(issuance: Issuance, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """The answer of one redemption, each verdict with its receipt."""
-    return {"verdicts": [_verdict(issuance, one) for one in verdicts]}
+def verdicts_json(issuance: Issuance, answers: Sequence[Sequence[Verdict]]) -> list[dict[str, Any]]:
+    """The answers of redemptions that were recorded in one commit, each verdict with its receipt."""
+    leaves = [
+        (one.leaf_hash, one.at)
+        for verdicts in answers
+        for one in verdicts
+        if one.leaf_hash is not None and one.at is not None
+    ]
+    signed = receipts(issuance, kind="access", leaves=leaves)
+    return [{"verdicts": [_verdict(one, signed) for one in verdicts]} for verdicts in answers]
 
 
-def _verdict(issuance: Issuance, one: Verdict) -> dict[str, Any]:
+def _verdict(one: Verdict, signed: Mapping[bytes, str]) -> dict[str, Any]:
     told_verdict(one.outcome, one.reason)
-    signed = None
-    if one.leaf_hash is not None and one.at is not None:
-        signed = receipt(issuance, kind="access", leaf_hash=one.leaf_hash, at=one.at)
     return {
         "outcome": one.outcome,
         "reason": one.reason,
@@ -82,7 +86,7 @@ def _verdict(issuance: Issuance, one: Verdict) -> dict[str, Any]:
             for answer in one.predicates
         ],
         "access": one.access,
-        "receipt": signed,
+        "receipt": signed.get(one.leaf_hash) if one.leaf_hash is not None else None,
     }
 
 

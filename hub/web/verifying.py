@@ -172,7 +172,6 @@ async def _together(hub: Hub, caller: Caller, checked: Checked) -> list[Result |
         found = (
             await verify(tx, redemptions, items=hub.items, types=hub.types, checking=checking) if redemptions else []
         )
-        issuance = issuance_of(hub)
-        for place, verdicts in zip(asked, found, strict=True):
-            answers[place] = {"status": 200, **verdicts_json(issuance, verdicts)}
+        for place, answer in zip(asked, verdicts_json(issuance_of(hub), found), strict=True):
+            answers[place] = {"status": 200, **answer}
     return answers

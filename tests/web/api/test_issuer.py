@@ -11,7 +11,8 @@ from registry.makers import credit, key_proof, rotation_proof
 from hub.certificates.model import certificates
 from hub.clock import seconds
 from hub.consent.withdraw import by_public_id
-from hub.formats import jws, statuslist
+from hub.formats import statuslist
+from hub.formats.receipt import read as read_receipt
 from hub.oversight.reliance import notices_of
 from hub.registry import departments, keys
 from hub.registry.model import department_keys
@@ -47,11 +48,9 @@ async def test_a_department_enrols_its_keys_over_http_and_gets_a_receipt(world):
     assert answer.status_code == 201, answer.text
     found = answer.json()
     assert {(k["kid"], k["purpose"]) for k in found["keys"]} == {(s.kid, p) for p, s in made.items()}
-    receipt = jws.verify(
-        found["receipt"], typ="yimen-receipt+jwt", key=world.hub.signer("receipt").public
-    ).payload
+    receipt = read_receipt(found["receipt"], key=world.hub.signer("receipt").public)
     async with world.view() as view:
-        assert bytes.fromhex(receipt["leaf_hash"]) == await view.value(
+        assert receipt.leaf_hash == await view.value(
             sa.select(department_keys.c.leaf_hash).where(department_keys.c.kid == made["status"].kid)
         )
     again = await world.http.post("/v1/departments/dg-new/enrol", json={"code": code, "keys": told})
@@ -154,11 +153,13 @@ async def test_many_changes_are_one_call_and_the_same_call_is_answered_alike(wor
     assert [(one["certificate_id"], one["state"], one["replayed"]) for one in found] == [
         (old[0], "superseded", False), (old[1], "revoked", False)
     ]  # fmt: skip
-    assert jws.split(found[0]["new"]["receipt"]).header["typ"] == "yimen-receipt+jwt"
+    receipt_key = world.hub.signer("receipt").public
+    receipts = [read_receipt(one["new"]["receipt"], key=receipt_key) for one in found if one["new"]]
+    assert {one.kind for one in receipts} == {"certificate.registered"}
     again = (await world.call(degree, "POST", "/v1/certificates/changes", calls[-1])).json()["results"]
     assert [one["replayed"] for one in again] == [True, True]
     assert again[0]["new"]["certificate_id"] == found[0]["new"]["certificate_id"]
-    assert again[0]["new"]["receipt"].split(".")[1] == found[0]["new"]["receipt"].split(".")[1]
+    assert read_receipt(again[0]["new"]["receipt"], key=receipt_key) == receipts[0]
     for wrong in ({"status_lists": [], "changes": []}, {"status_lists": [], "changes": [{"certificate_id": "x"}]}):
         answer = await world.call(degree, "POST", "/v1/certificates/changes", wrong)
         assert (answer.status_code, answer.json()["code"]) == (422, "body.invalid")
@@ -264,7 +265,13 @@ async def test_a_batch_answers_every_line_in_order_and_a_bad_one_spoils_no_other
     assert found[5]["replayed"]
     assert found[5]["certificate_id"] == found[0]["certificate_id"]
     assert found[6]["problem"]["code"] == "json.duplicate_key"
+    registered = [found[place] for place in (0, 2, 4)]
+    assert len({one["receipt"].partition("~")[0] for one in registered}) == 1, "one signature for one commit"
     async with world.view() as view:
+        for one in registered:
+            leaf = read_receipt(one["receipt"], key=world.hub.signer("receipt").public).leaf_hash
+            name = sa.select(certificates.c.public_id).where(certificates.c.leaf_hash == leaf)
+            assert await view.value(name) == one["certificate_id"]
         assert await view.value(sa.select(sa.func.count()).select_from(certificates)) == 3
 
 

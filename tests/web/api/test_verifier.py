@@ -19,6 +19,7 @@ from hub.errors import HubError, Unavailable
 from hub.formats import jws, sdjwt
 from hub.formats.merkle import verify_inclusion
 from hub.formats.note import verify_checkpoint
+from hub.formats.receipt import read as read_receipt
 from hub.formats.tlogproof import read
 from hub.ledger.head import log_key
 from hub.registry import keys
@@ -68,17 +69,13 @@ async def test_a_verification_gives_what_was_granted_signed_by_the_issuer_and_a_
     assert {check["result"] for check in verdict["checks"]} <= {"passed", "not_needed", "undecided"}
     parts = sdjwt.parse(verdict["sd_jwt"])
     jws.verify(parts.issuer_jwt, typ=sdjwt.TYP, key=degree.certificate.public)
-    receipt = jws.verify(
-        verdict["receipt"], typ="yimen-receipt+jwt", key=world.hub.signer("receipt").public
-    ).payload
-    assert receipt["kind"] == "access"
+    receipt = read_receipt(verdict["receipt"], key=world.hub.signer("receipt").public)
+    assert receipt.kind == "access"
     await world.publish()
-    proof = read((await world.http.get(f"/v1/proofs/{receipt['leaf_hash']}")).text)
+    proof = read((await world.http.get(f"/v1/proofs/{receipt.leaf_hash.hex()}")).text)
     key = log_key(world.settings.origin, world.hub.signer("ledger"))
     tree = verify_checkpoint(proof.checkpoint, key).checkpoint
-    assert verify_inclusion(
-        proof.index, tree.size, bytes.fromhex(receipt["leaf_hash"]), proof.path, tree.root
-    )
+    assert verify_inclusion(proof.index, tree.size, receipt.leaf_hash, proof.path, tree.root)
 
 
 async def test_a_one_use_grant_is_used_once_by_twelve_at_once(world, edu, wang):
@@ -212,6 +209,12 @@ async def test_a_batch_of_verifications_answers_each_line(world, edu, wang):
     assert sorted(outcomes[::2]) == ["accepted", "refused"]
     assert outcomes[1] == "accepted"
     assert await count(world) == 3
+    await world.publish()
+    receipts = [found[place]["verdicts"][0]["receipt"] for place in (0, 2, 3)]
+    promised = [read_receipt(one, key=world.hub.signer("receipt").public) for one in receipts]
+    assert len({one.leaf_hash for one in promised}) == 3
+    for one in promised:
+        assert (await world.http.get(f"/v1/proofs/{one.leaf_hash.hex()}")).status_code == 200
 
 
 async def test_a_department_opens_reads_and_scores_its_own_case(world, edu, degree, wang):

@@ -10,9 +10,8 @@ from world import World
 
 from hub.actor import SYSTEM, Actor, ActorKind
 from hub.cases import halls
-from hub.formats import jws
+from hub.formats.receipt import read as read_receipt
 from hub.ledger.prove import prove_inclusion
-from hub.ledger.receipt import RECEIPT_TYP
 from hub.ledger.tileset import TileReader
 from hub.registry import officers
 from hub.registry.roster import OfficerRow
@@ -94,11 +93,10 @@ async def test_taken_in_a_hall_sent_back_once_then_received_with_receipts(town: 
     kinds = []
     for one in told[0]["handovers"]:
         for side in ("sent", "answered"):
-            said = jws.verify(one[side], typ=RECEIPT_TYP, key=key).payload
-            kinds.append(said["kind"])
+            said = read_receipt(one[side], key=key)
+            kinds.append(said.kind)
             async with town.hub.view(SYSTEM) as view:
-                leaf = bytes.fromhex(said["leaf_hash"])
-                assert await prove_inclusion(view, TileReader(town.hub.blobs), leaf_hash=leaf)
-            assert said["origin"] == ORIGIN
+                assert await prove_inclusion(view, TileReader(town.hub.blobs), leaf_hash=said.leaf_hash)
+            assert said.origin == ORIGIN
     assert kinds == ["case.handed_over", "case.handover_refused", "case.handed_over", "case.received"]
     assert [one["receipt"] for one in told[1]["handovers"]] == [one["receipt"] for one in told[0]["handovers"]]
