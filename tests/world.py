@@ -7,7 +7,7 @@ production: it holds its keys and status lists, and the hub never sees them.
 import hashlib
 import itertools
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -331,13 +331,15 @@ class World:
         *,
         by: str = "dg-edu",
         token: AccessToken | None = None,
+        meanwhile: Callable[[list[list[Verdict]]], None] = lambda _: None,
     ) -> list[Verdict]:
         """One redemption by a department."""
         department = await self.department(by)
         token = token or self.token(grants, holder=department)
         async with self.tx(self.acting(department)) as tx:
             redemption = Redemption(token, tuple(asks), case.facts())
-            return (await verify(tx, [redemption], items=self.items, types=self.types))[0]
+            found = await verify(tx, [redemption], items=self.items, types=self.types, meanwhile=meanwhile)
+            return found[0]
 
 
 def example(kind: CertificateType) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Record looks: each is a link of its person's chain, committed together with whatever it answers."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -49,14 +50,18 @@ class Recorded:
     at: datetime
 
 
-async def record(tx: Tx, looks: Sequence[Look]) -> list[Recorded]:
+async def record(
+    tx: Tx, looks: Sequence[Look], *, meanwhile: Callable[[list[Recorded]], None] = lambda _: None
+) -> list[Recorded]:
     """Record looks in the order given; no answer may leave before this transaction is durable (promise 2).
 
     The chain row of each person is locked first, persons in id order, so two looks never share a number and
-    two transactions never wait for each other in a circle. However many looks, each kind of row goes at once.
+    two transactions never wait for each other in a circle. However many looks, each kind of row goes at once, and
+    `meanwhile` is called while the database writes them.
     Raises Gone `subject.erased` for a person whose key was destroyed.
     """
     if not looks:
+        meanwhile([])
         return []
     subjects = sorted({look.subject_id for look in looks})
     chains = await _lock(tx, subjects)
@@ -76,7 +81,12 @@ async def record(tx: Tx, looks: Sequence[Look]) -> list[Recorded]:
         for subject_id, (seq, commit) in chains.items()
     ]
     leaves = leaves_of(tx, kind="access", commits=[row["commit"] for row in rows])
-    await tx.all_of((LEAF, leaves), (ACCESS, rows), (MOVE, moves))
+    writing = asyncio.ensure_future(tx.all_of((LEAF, leaves), (ACCESS, rows), (MOVE, moves)))
+    try:
+        await asyncio.sleep(0)  # now it is on its way
+        meanwhile(recorded)
+    finally:
+        await writing
     return recorded
 
 

@@ -10,13 +10,13 @@ The numbered checks (each passed / failed / undecided / not needed):
 Any number of redemptions, of any callers, go through together: each step is one statement sent for all of them.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from hub.access.model import Look, Outcome
-from hub.access.record import record, record_anonymous
+from hub.access.record import Recorded, record, record_anonymous
 from hub.actor import Actor
 from hub.catalogue.items import ClaimPath, ServiceItem, last_good_days, max_age
 from hub.certificates.opened import Opened, Wanted, opened_of_holders
@@ -93,11 +93,12 @@ async def verify(
     items: Mapping[str, ServiceItem],
     types: Mapping[str, CertificateType],
     checking: Checking | None = None,
+    meanwhile: Callable[[list[list[Verdict]]], None] = lambda _: None,
 ) -> list[list[Verdict]]:
     """Answer every ask of every redemption; a losing one becomes a refusal and never spoils the others.
 
-    `checking` looks at what departments signed; without it this process does, one after the other.
-    Nothing may be sent before the transaction of `tx` has committed: only then are the Accesses durable.
+    `checking` looks at what departments signed; without it this process does. `meanwhile` gets the verdicts while their
+    Accesses are written, but nothing may be sent before `tx` has committed: only then are the Accesses durable.
     Grants are locked in id order. Raises Unprocessable for asks that make no sense, Unavailable when the
     ledger has stood still too long, Gone `subject.erased` for a holder whose key was destroyed.
     """
@@ -113,7 +114,9 @@ async def verify(
         planned.append([_plan(tx, redemption, ask) for ask in redemption.asks])
     await _take_uses(tx, planned)  # 3
     drafts = await _answer(tx, planned, items, types, checking)
-    return await _record(tx, drafts)
+    answers = [[verdict for verdict, _ in group] for group in drafts]
+    await _record(tx, [one for group in drafts for one in group], lambda: meanwhile(answers))
+    return answers
 
 
 def _plan(tx: Tx, redemption: Redemption, ask: Ask) -> _Planned:
@@ -384,16 +387,14 @@ def _look(
     )
 
 
-async def _record(tx: Tx, drafts: list[list[tuple[Verdict, Look | None]]]) -> list[list[Verdict]]:
-    looks = [look for group in drafts for _, look in group if look is not None]
-    recorded = iter(await record(tx, looks))
-    answers: list[list[Verdict]] = []
-    for group in drafts:
-        for verdict, look in group:
-            if look is None:
-                verdict.leaf_hash = await record_anonymous(tx, department=verdict.by or "", reason=verdict.reason)
-            else:
-                done = next(recorded)
-                verdict.access, verdict.leaf_hash = done.public_id, done.leaf_hash
-        answers.append([verdict for verdict, _ in group])
-    return answers
+async def _record(tx: Tx, drafts: list[tuple[Verdict, Look | None]], meanwhile: Callable[[], None]) -> None:
+    for verdict in (verdict for verdict, look in drafts if look is None):
+        verdict.leaf_hash = await record_anonymous(tx, department=verdict.by or "", reason=verdict.reason)
+    looked = [(verdict, look) for verdict, look in drafts if look is not None]
+
+    def named(recorded: list[Recorded]) -> None:
+        for (verdict, _), done in zip(looked, recorded, strict=True):
+            verdict.access, verdict.leaf_hash = done.public_id, done.leaf_hash
+        meanwhile()
+
+    await record(tx, [look for _, look in looked], meanwhile=named)

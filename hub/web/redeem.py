@@ -20,7 +20,7 @@ from hub.errors import Gone, HubError
 from hub.formats.authorization import AccessToken
 from hub.store.groupcommit import GroupCommit
 from hub.store.tx import Tx
-from hub.verification.model import Ask, Pulled
+from hub.verification.model import Ask, Pulled, Verdict
 from hub.verification.verify import Redemption, verify
 from hub.web import idempotency
 from hub.web.answer import dumps, issuance_of, json_answer
@@ -190,10 +190,12 @@ class _Group:
         cases = await facts_of(self.tx, {case_of(call.caller.token) for call in calls})
         redemptions = [_redemption(call, cases) for call in calls]
         if redemptions:
-            told = await verify(self.tx, redemptions, items=self.hub.items, types=self.hub.types)
-            for place, answer in zip(self.left, verdicts_json(issuance_of(self.hub), told), strict=True):
-                self.answers[place] = Reply(200, dumps(answer))
+            await verify(self.tx, redemptions, items=self.hub.items, types=self.hub.types, meanwhile=self._answer)
         await self._keep()
+
+    def _answer(self, told: Sequence[Sequence[Verdict]]) -> None:
+        for place, answer in zip(self.left, verdicts_json(issuance_of(self.hub), told), strict=True):
+            self.answers[place] = Reply(200, dumps(answer))
 
     async def _keep(self) -> None:
         """A kept answer dies with its grant."""

@@ -18,7 +18,7 @@ from hub.cases.open import facts_of
 from hub.clock import seconds
 from hub.errors import HubError, Unauthenticated, each
 from hub.formats.authorization import AccessToken
-from hub.verification.model import Ask
+from hub.verification.model import Ask, Verdict
 from hub.verification.verify import Redemption, verify
 from hub.web.answer import issuance_of, request_id
 from hub.web.body import Body, parse
@@ -169,9 +169,11 @@ async def _together(hub: Hub, caller: Caller, checked: Checked) -> list[Result |
         redemptions = [
             Redemption(one.token, one.asks, cases.get(case_of(one.token)), unasked=unasked) for one in asked.values()
         ]
-        found = (
-            await verify(tx, redemptions, items=hub.items, types=hub.types, checking=checking) if redemptions else []
-        )
-        for place, answer in zip(asked, verdicts_json(issuance_of(hub), found), strict=True):
-            answers[place] = {"status": 200, **answer}
+
+        def told(verdicts: Sequence[Sequence[Verdict]]) -> None:
+            for place, answer in zip(asked, verdicts_json(issuance_of(hub), verdicts), strict=True):
+                answers[place] = {"status": 200, **answer}
+
+        if redemptions:
+            await verify(tx, redemptions, items=hub.items, types=hub.types, checking=checking, meanwhile=told)
     return answers

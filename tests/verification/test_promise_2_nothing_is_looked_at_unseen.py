@@ -1,5 +1,7 @@
 """Promise 2. No claim leaves before its Access is durable; refusals are recorded; a missing row shows."""
 
+import asyncio
+
 import pytest
 import sqlalchemy as sa
 from world import World
@@ -10,8 +12,9 @@ from hub.access.model import Outcome, accesses
 from hub.access.model import rows as access_rows
 from hub.formats import jcs
 from hub.formats.merkle import leaf_hash
+from hub.store.tx import Tx
 from hub.verification import verify as verifying
-from hub.verification.model import Ask
+from hub.verification.model import Ask, Verdict
 
 
 async def seen(world: World, person: object) -> list[history.Access]:
@@ -44,7 +47,7 @@ async def test_when_the_record_cannot_be_written_nothing_leaves(
     await world.certificate("degree", (wang, "owner"))
     case, grants = await world.grant(wang, ["degree"])
 
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(verifying, "record", broken)
@@ -54,6 +57,36 @@ async def test_when_the_record_cannot_be_written_nothing_leaves(
     assert await seen(world, wang) == []
     (verdict,) = await world.verify(case, grants, [Ask("degree")])
     assert verdict.outcome is Outcome.ACCEPTED
+
+
+async def test_what_is_made_of_the_verdicts_while_they_are_written_falls_with_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writing fails after the answer was made, or the making fails while it is written: nothing is left over."""
+    wang = world.person("王小莞")
+    await world.certificate("degree", (wang, "owner"))
+    case, grants = await world.grant(wang, ["degree"])
+    made: list[Verdict] = []
+
+    def too_much(told: list[list[Verdict]]) -> None:
+        made.extend(told[0])
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        await world.verify(case, grants, [Ask("degree")], meanwhile=too_much)
+
+    async def full(*_: object) -> None:
+        await asyncio.sleep(0.01)
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Tx, "all_of", full)
+    with pytest.raises(OSError, match="no space"):
+        await world.verify(case, grants, [Ask("degree")], meanwhile=lambda told: made.extend(told[0]))
+    monkeypatch.undo()
+    assert [(one.outcome, one.access is not None) for one in made] == [(Outcome.ACCEPTED, True)] * 2
+    assert await seen(world, wang) == []
+    (verdict,) = await world.verify(case, grants, [Ask("degree")])
+    assert verdict.outcome is Outcome.ACCEPTED, "the one use was not taken"
 
 
 async def test_a_row_taken_away_shows_as_a_gap(world: World) -> None:
