@@ -18,6 +18,8 @@ from hub.store.tx import View
 class AccessShelf:
     """One reading of the ledger from its start. Rows are found by the time of their leaves: both were given one."""
 
+    differs = "access.differs"
+
     def __init__(self) -> None:
         self._ready: dict[bytes, Any] = {}
         self._last: dict[UUID, tuple[int, bytes]] = {}

@@ -14,6 +14,7 @@ from hub.backup.blobs import BackedBlobs
 from hub.backup.create import DATABASE
 from hub.backup.folder import BackupFolder, stored
 from hub.backup.model import SQLITE, Manifest
+from hub.certificates.shelf import CertificateShelf
 from hub.errors import HubError
 from hub.formats.note import parse, parse_vkey, verify_checkpoint
 from hub.ledger.check import Report, check
@@ -137,7 +138,7 @@ async def _database(
                 pinned=pinned,
                 older_than=FOR_EVER,
                 read_bodies=bodies,
-                shelf=AccessShelf(),
+                shelves=[AccessShelf(), CertificateShelf()],
             )
     finally:
         await db.close()

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from hub.certificates import indices
 from hub.certificates.content import foreign_type
+from hub.certificates.event import REGISTERED, body_of, salted
 from hub.certificates.examine import Application, Examined, Source, Supersession, Terms, examine
 from hub.certificates.model import (
     CertificateState,
@@ -22,10 +23,9 @@ from hub.certificates.model import (
     certificates,
 )
 from hub.certificates.supersede import supersede
-from hub.clock import seconds
 from hub.errors import Conflict, HubError, Unavailable
 from hub.ids import bucket_of
-from hub.ledger.append import commit_all, events_under
+from hub.ledger.append import commit_rested, ref_of
 from hub.registry import departments
 from hub.registry.holders import Number, People, make_missing, meet, remember_faces
 from hub.registry.keys import key_not_standing, keys_at
@@ -49,7 +49,6 @@ __all__ = [
     "together",
 ]
 
-REGISTERED = "certificate.registered"
 TRIES = 3
 
 Handed = tuple[Application, Examined | HubError]
@@ -323,43 +322,38 @@ async def _store(
     await add_rows(tx, certificate_sources, _SOURCE, sources)
     await add_rows(tx, certificate_jtis, ("department", "jti", "bucket", "certificate_id"), sorted(jtis))
     await indices.take(tx, [place for _, one, _ in new if (place := _place(one))])
-    said = [
-        (owner, people.keys[owner], _event(tx, department, one)) for (_, one, _), owner in zip(new, owners, strict=True)
+    refs = [
+        ref_of(salted(people.keys[owner], one.id, _event(tx, department, one), at=tx.now).commit)
+        for (_, one, _), owner in zip(new, owners, strict=True)
     ]
-    events = events_under(tx, kind=REGISTERED, said=said)
     rows = [
         (
             bucket, one.id, one.public_id, department, one.type_code, one.type_version, one.jti, one.kid,
             one.signing_input_hash, one.iat, one.valid_from, one.valid_until, one.as_of, one.status_uri,
             one.status_idx, CertificateState.CURRENT, tx.now, one.version, replaced, one.sealed_body, tx.now,
-            event.ref.leaf_hash,
+            ref.leaf_hash,
         )
-        for (_, one, replaced), bucket, event in zip(new, buckets, events, strict=True)
+        for (_, one, replaced), bucket, ref in zip(new, buckets, refs, strict=True)
     ]  # fmt: skip
     ids = [(one.public_id, "certificate", bucket, one.id) for (_, one, _), bucket in zip(new, buckets, strict=True)]
     links = [
         link for (_, one, _), bucket in zip(new, buckets, strict=True) for link in _links(one, bucket, people)
     ]
-    await commit_all(tx, events)
+    await commit_rested(tx, kind=REGISTERED, refs=refs)
     await add_rows(tx, certificates, _CERTIFICATE, rows)
     await add_rows(tx, public_ids, ("token", "kind", "bucket", "row_id"), ids)
     await add_rows(tx, certificate_holders, _HOLDER, links)
     return [
-        Registered(one.public_id, CertificateState.CURRENT, event.ref.leaf_hash, tx.now, replayed=False)
-        for (_, one, _), event in zip(new, events, strict=True)
+        Registered(one.public_id, CertificateState.CURRENT, ref.leaf_hash, tx.now, replayed=False)
+        for (_, one, _), ref in zip(new, refs, strict=True)
     ]
 
 
 def _event(tx: Tx, department: str, one: Examined) -> dict[str, Any]:
-    return {
-        "event": REGISTERED,
-        "department": department,
-        "type": one.type_code,
-        "certificate": one.public_id,
-        "signing_input_sha256": one.signing_input_hash.hex(),
-        "kid": one.kid,
-        "at": seconds(tx.now),
-    }
+    return body_of(
+        department=department, type_code=one.type_code, public_id=one.public_id,
+        signing_input_hash=one.signing_input_hash, kid=one.kid, at=tx.now,
+    )  # fmt: skip
 
 
 def _links(one: Examined, bucket: int, people: People) -> list[tuple[Any, ...]]:

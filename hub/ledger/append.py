@@ -138,17 +138,33 @@ BODY = insert(bodies, only=_BODY)
 
 async def commit_all(tx: Tx, events: Sequence[SealedEvent]) -> None:
     """Write events, in the order given, as rows of `tx`: two statements however many there are."""
-    rows = [(event.kind, RAW + event.ref.commit, event.ref.leaf_hash, tx.now) for event in events]
+    await _add_leaves(tx, [(event.kind, event.ref) for event in events])
     sealed = [
         (body_bucket(event.ref.leaf_hash, event.subject_id), event.ref.leaf_hash, event.subject_id, event.sealed)
         for event in events
     ]
     if len(events) >= MANY:
-        await add_rows(tx, leaves, _LEAF, rows)
         await add_rows(tx, bodies, _BODY, sealed)
     else:
-        await tx.each(LEAF, [dict(zip(_LEAF, row, strict=True)) for row in rows])
         await tx.each(BODY, [dict(zip(_BODY, row, strict=True)) for row in sealed])
+
+
+def ref_of(commit: bytes) -> CommittedRef:
+    """The leaf that shows a commitment."""
+    return CommittedRef(leaf_hash(commitment_leaf(commit)), commit)
+
+
+async def commit_rested(tx: Tx, *, kind: str, refs: Sequence[CommittedRef]) -> None:
+    """Put commitments in the ledger, in the order given, whose bodies rest in rows of the caller (`orders.Shelf`)."""
+    await _add_leaves(tx, [(kind, ref) for ref in refs])
+
+
+async def _add_leaves(tx: Tx, made: Sequence[tuple[str, CommittedRef]]) -> None:
+    rows = [(kind, RAW + ref.commit, ref.leaf_hash, tx.now) for kind, ref in made]
+    if len(rows) >= MANY:
+        await add_rows(tx, leaves, _LEAF, rows)
+    else:
+        await tx.each(LEAF, [dict(zip(_LEAF, row, strict=True)) for row in rows])
 
 
 def leaves_of(tx: Tx, *, kind: str, commits: Sequence[bytes]) -> list[dict[str, Any]]:

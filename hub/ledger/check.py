@@ -1,6 +1,6 @@
 """Recompute the whole ledger from what is stored, and say where it first fails."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -70,7 +70,7 @@ async def check(
     prefix: str = PREFIX,
     older_than: timedelta = OLD_PENDING,
     read_bodies: bool = True,
-    shelf: Shelf | None = None,
+    shelves: Sequence[Shelf] = (),
 ) -> Report:
     """Recompute everything from storage; reads all of it, changes nothing.
 
@@ -78,8 +78,8 @@ async def check(
     leaf hash is the hash of the stored bytes. 3. All leaf bytes together give the head's root; the published
     and the `pinned` checkpoint (kept by somebody else) had the roots of their sizes. 4. Every tile and bundle
     that is out equals the recomputed one. 5. Each readable body is what its leaf commits to, and per-grant
-    and per-person sequence numbers run in the order of the ledger; `shelf` says where bodies rest that are not in
-    `ledger_bodies`, and without it they are missing. 6. No leaf has waited longer than
+    and per-person sequence numbers run in the order of the ledger; `shelves` say where bodies rest that are not in
+    `ledger_bodies`, and without them they are missing. 6. No leaf has waited longer than
     `older_than` for its index.
 
     Raises only when there is no ledger to check (`ledger.absent`) or storage cannot be reached.
@@ -87,7 +87,7 @@ async def check(
     report = Report()
     reader = TileReader(blobs, prefix)
     size, published_size, wanted = await _heads(view, reader, key, pinned, report)  # 1
-    orders = Orders(view, report.fail, shelf) if read_bodies else None
+    orders = Orders(view, report.fail, shelves) if read_bodies else None
     edge, whole = Edge(), Frontier.empty()
     while whole.size < size:
         start = whole.size

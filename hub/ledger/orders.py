@@ -25,7 +25,10 @@ Fail = Callable[[str, int | None, str], None]
 
 
 class Shelf(Protocol):
-    """Where bodies rest that are not in `ledger_bodies`: a room above says how they are read (`hub.access.shelf`)."""
+    """Where bodies rest that are not in `ledger_bodies`: rooms above say how they are read (`hub.access.shelf`,
+    `hub.certificates.shelf`). `differs` is the code of the failure that `compare` finds."""
+
+    differs: str
 
     async def load(self, view: View, commits: Collection[bytes], since: datetime, until: datetime) -> None:
         """Make ready what rests here of these commitments, made from `since` to `until`; forget what was ready."""
@@ -49,12 +52,12 @@ class _Chain:
 class Orders:
     """The state of all chains up to some leaf; feed it the ledger from the start."""
 
-    def __init__(self, view: View, fail: Fail, shelf: Shelf | None = None) -> None:
+    def __init__(self, view: View, fail: Fail, shelves: Sequence[Shelf] = ()) -> None:
         self.opened = 0
         self.erased = 0
         self._view = view
         self._fail = fail
-        self._shelf = shelf
+        self._shelves = shelves
         self._people: dict[UUID, _Chain] = {}
         self._grants: dict[str, int] = {}
         self._unread: set[UUID | None] = set()
@@ -66,31 +69,43 @@ class Orders:
     async def read(self, start: int, rows: Sequence[Any]) -> None:
         """Take the leaves that follow, in index order from `start`: rows of `data` and `created_at`."""
         commits = [commitment_of(row.data) for row in rows]
-        if self._shelf is not None and rows:
-            times = [row.created_at for row in rows]
-            await self._shelf.load(self._view, {one for one in commits if one}, min(times), max(times))
+        times, shown = [row.created_at for row in rows], {one for one in commits if one}
+        for shelf in self._shelves if rows else ():
+            await shelf.load(self._view, shown, min(times), max(times))
         found = [await self._row(index) for index in range(start, start + len(rows))]
         await self._meet(self._named(found, commits))
         for index, (leaf, commit, row) in enumerate(zip(rows, commits, found, strict=True), start):
             if row is not None:
                 body = await self._take(index, leaf.data, row.subject_id, self._open(row))
-                if body is not None and self._shelf is not None and row.subject_id is not None:
-                    wrong = await self._shelf.compare(self._view, row.subject_id, body)
-                    if wrong:
-                        self._fail("access.differs", index, wrong)
+                if body is not None and row.subject_id is not None:
+                    await self._compare(index, row.subject_id, body)
             elif commit is None:
                 continue
-            elif self._shelf is not None and (who := self._shelf.whose(commit)) is not None:
-                await self._take(index, leaf.data, who, self._rebuild(self._shelf, commit, who))
+            elif (rests := self._rests(commit)) is not None:
+                shelf, who = rests
+                await self._take(index, leaf.data, who, self._rebuild(shelf, commit, who))
             else:
                 self._fail("body.missing", index, "the body was taken away without a trace of erasure")
                 self._unread_all = True
 
+    async def _compare(self, index: int, subject_id: UUID, body: Body) -> None:
+        for shelf in self._shelves:
+            wrong = await shelf.compare(self._view, subject_id, body)
+            if wrong:
+                self._fail(shelf.differs, index, wrong)
+
+    def _rests(self, commit: bytes) -> tuple[Shelf, UUID] | None:
+        """On which shelf the body of a commitment rests, and whose it is."""
+        for shelf in self._shelves:
+            if (who := shelf.whose(commit)) is not None:
+                return shelf, who
+        return None
+
     def _named(self, found: Sequence[sa.Row[Any] | None], commits: Sequence[bytes | None]) -> set[UUID]:
         """Whose bodies these are."""
         people = {row.subject_id for row in found if row is not None}
-        if self._shelf is not None:
-            people |= {self._shelf.whose(commit) for commit in commits if commit is not None}
+        for shelf in self._shelves:
+            people |= {shelf.whose(commit) for commit in commits if commit is not None}
         return people - {None}
 
     async def _meet(self, people: Collection[UUID]) -> None:

@@ -73,7 +73,7 @@ class Book:
     async def check(self, **more: Any) -> Report:
         async with self.world.view() as view:
             key = log_key(ORIGIN, self.signer)
-            return await check(view, self.blobs, key=key, **({"shelf": AccessShelf()} | more))
+            return await check(view, self.blobs, key=key, **({"shelves": [AccessShelf()]} | more))
 
     async def gaps(self) -> list[int]:
         """The numbers of the first person's looks that are marked, and 0 when the newest is missing."""
@@ -153,7 +153,7 @@ async def test_a_book_is_whole_and_its_bodies_are_nowhere_else(book: Book) -> No
     (one,) = told.values()
     assert (one.event["subject_seq"], one.event["grant_seq"]) == (2, 2)
     assert one.event["certificate"] == "IRVAcmgXkSIO1AP3SBwpXA"
-    without = await book.check(shelf=None)
+    without = await book.check(shelves=[])
     assert {failure.code for failure in without.failures} == {"body.missing"}, "never taken for whole"
 
 

@@ -13,6 +13,7 @@ from hub.cases.open import by_public_id as case_by_id
 from hub.certificates.face import read_face
 from hub.certificates.find import by_public_id, holders_of, open_body
 from hub.certificates.model import certificates
+from hub.certificates.shelf import CertificateShelf
 from hub.consent.model import Grant, grants
 from hub.formats import tlogproof
 from hub.formats.merkle import verify_consistency
@@ -74,7 +75,8 @@ async def _proofs_hold(made: Stage, told: dict[str, Any], *, whole: bool) -> Non
             found = await view.value(sa.select(leaves.c.idx).where(leaves.c.leaf_hash == promised))
             assert (promised.hex(), found is not None) == (receipt["leaf_hash"], True)
         if whole:
-            report = await check(view, made.hub.blobs, key=key, pinned=before, shelf=AccessShelf())
+            shelves = [AccessShelf(), CertificateShelf()]
+            report = await check(view, made.hub.blobs, key=key, pinned=before, shelves=shelves)
             assert (report.failures, report.bodies_read > 5) == ([], True)
 
 
