@@ -31,11 +31,11 @@ import uvloop
 from benchmarks import load, stage
 from benchmarks.measure import Report, arguments, finish
 from benchmarks.verify_api import ACCEPTED, people_of, requests_of
-from hub.cli.server import rarely_collect
 from hub.consent.model import Grant
 from hub.main import app as application
 from hub.main import build
 from hub.store import driver
+from hub.store.memory import rarely_collect
 
 STEPS = (
     ("hub.web.redeem", "redeem", "the door itself"),

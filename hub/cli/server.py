@@ -1,7 +1,6 @@
 """uvicorn, taught to leave politely: at SIGTERM it first says no at /readyz, answers on for a while, then stops."""
 
 import asyncio
-import gc
 import signal
 import socket
 from types import FrameType
@@ -9,6 +8,7 @@ from types import FrameType
 import structlog
 import uvicorn
 
+from hub.store.memory import rarely_collect
 from hub.web.health import Health
 
 log = structlog.get_logger()
@@ -45,12 +45,3 @@ class Server(uvicorn.Server):
         self._health.drain()  # 1
         log.info("hub.draining", seconds=self._drain_seconds)
         asyncio.get_running_loop().call_later(self._drain_seconds, super().handle_exit, sig, None)  # 2, 3
-
-
-def rarely_collect() -> None:
-    """Python looks through all living objects for cycles when enough new ones were made; with what a hub remembers
-    that takes a tenth of a second, in which nobody is answered. What stands at the start is never looked at again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)

