@@ -7,8 +7,11 @@ the whole.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Self, TypeVar
+
+import orjson
 
 from hub.errors import Malformed, Unprocessable
 from hub.formats.jws import MAX_SAFE_INT
@@ -237,6 +240,16 @@ def _path(raw: Any, member: str) -> ClaimPath:
 def _fields(raw: Any, datatypes: tuple[str, ...]) -> Mapping[str, tuple[ClaimPath, ...]]:
     if not isinstance(raw, dict) or not raw.keys() <= set(datatypes):
         raise _refuse("fields")
+    try:
+        return _known_fields(orjson.dumps(raw))
+    except TypeError as fault:  # an integer of more than 64 bits, half a surrogate pair
+        raise _refuse("fields") from fault
+
+
+@lru_cache(maxsize=1024)
+def _known_fields(spelled: bytes) -> Mapping[str, tuple[ClaimPath, ...]]:
+    """An item asks for the same fields again and again: they are read once. Nobody can change what is given."""
+    raw = orjson.loads(spelled)
     return MappingProxyType(
         {code: _list_of(paths, "fields", _path, MAX_FIELDS) for code, paths in raw.items()}
     )

@@ -273,3 +273,13 @@ def test_a_refusal_names_the_member_and_not_the_value():
     with pytest.raises(Malformed) as fault:
         Detail.from_json(RAW | {"case_id": "440101199001010017 "})
     assert "440101199001010017" not in str(fault.value) + repr(fault.value.facts)
+
+
+def test_fields_that_no_json_writer_spells_are_refused_and_known_ones_keep_apart():
+    """What was read once is remembered by its spelling: 1 is not true, and "1" is neither."""
+    asked = RAW | {"datatypes": ["degree"], "predicates": []}
+    for step in (2**80, "\ud800", object(), True, 1.0):
+        assert member_refused(asked | {"fields": {"degree": [["holders", step]]}}) == "fields"
+    for step in (1, "1", None):
+        found = Detail.from_json(asked | {"fields": {"degree": [["holders", step]]}}).fields["degree"]
+        assert repr(found) == repr((("holders", step),))
