@@ -4,7 +4,7 @@ Used as `YIMEN_WITHOUT=name python -m pytest -p without tests/...`; never loaded
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,12 +15,14 @@ def _signatures() -> None:
     from hub.formats import jws, packed
     from hub.verification import signed
 
-    def believed(rested: bytes, _key: Any, *, known_good: bool = False) -> signed.Signed:
-        parts, disclosures = packed.take_apart(rested)
-        payload = jws.split(parts.issuer_jwt).payload
-        return signed.Signed(parts.issuer_jwt, payload, disclosures)
+    def believed(asked: Sequence[signed.Unchecked]) -> list[signed.Signed | None]:
+        taken = [packed.take_apart(one.rested) for one in asked]
+        return [
+            signed.Signed(parts.issuer_jwt, jws.split(parts.issuer_jwt).payload, disclosures)
+            for parts, disclosures in taken
+        ]
 
-    signed.check = believed
+    signed.check_all = believed
 
 
 def _record() -> None:
@@ -28,8 +30,10 @@ def _record() -> None:
     from hub.access.record import Recorded
     from hub.verification import verify
 
-    async def nothing(tx: Any, looks: Any) -> list[Recorded]:
-        return [Recorded("x", b"x" * 32, tx.now) for _ in looks]
+    async def nothing(tx: Any, looks: Any, *, meanwhile: Callable[[list[Recorded]], None]) -> list[Recorded]:
+        made = [Recorded("x", b"x" * 32, tx.now) for _ in looks]
+        meanwhile(made)
+        return made
 
     verify.record = nothing
 

@@ -267,7 +267,7 @@ async def landing(view: View, *, public_id: str, types: Mapping[str, Certificate
     found.results[Part.KEY] = CheckResult.PASSED
     holders = await find.holders_of(view, certificate)
     rested = (await find.open_body(view, holders[0])).encode()
-    if signed.check(rested, PublicKey.from_jwk(key.jwk)) is None:
+    if signed.check_all([signed.Unchecked(rested, PublicKey.from_jwk(key.jwk))])[0] is None:
         return _end(found, Part.SIGNATURE, Answer.ALTERED)
     found.results |= {
         Part.SIGNATURE: CheckResult.PASSED,

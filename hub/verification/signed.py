@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from hub.errors import HubError, Internal
+from hub.errors import HubError, Internal, each
 from hub.formats import jws, packed, sdjwt
 from hub.formats.disclosures import Known
 from hub.formats.sdjwt import Path
@@ -80,72 +80,102 @@ class Signed:
         return found
 
 
-def check(rested: bytes, key: PublicKey, *, known_good: bool = False) -> Signed | None:
-    """The certificate when `key` really signed what rests here (see `formats.packed`) and the disclosures fit, else
-    None. With `known_good` the signature of these very bytes held before. Internal `seal.broken` when these bytes are
-    no certificate at rest."""
+class Unchecked(NamedTuple):
+    """A certificate as it rests, and the key that should have signed it. `known_good`: its signature held before, over
+    these very bytes."""
+
+    rested: bytes
+    key: PublicKey
+    known_good: bool = False
+
+
+def check_all(asked: Sequence[Unchecked]) -> list[Signed | None]:
+    """For each the certificate when its key really signed what rests here (see `formats.packed`) and the disclosures
+    fit, else None. Each step is done for all of them before the next one: its code and its tables then stay in the
+    processor's caches. Raises Internal `seal.broken` when bytes are no certificate at rest."""
+    taken = each(asked, lambda one: packed.take_apart(one.rested))
+    parsed = each(taken, lambda one: jws.split(one[0].issuer_jwt))
+    found: list[Signed | None] = []
+    for one, whole, said in zip(asked, taken, parsed, strict=True):
+        if isinstance(whole, Internal):
+            raise whole
+        if isinstance(whole, HubError) or isinstance(said, HubError) or not _holds(one, said, whole[1]):
+            found.append(None)
+        else:
+            found.append(Signed(whole[0].issuer_jwt, said.payload, whole[1]))
+    return found
+
+
+def _holds(one: Unchecked, parsed: jws.Parsed, disclosures: Sequence[str | Known]) -> bool:
     try:
-        parts, disclosures = packed.take_apart(rested)
-        parsed = jws.split(parts.issuer_jwt)
-        if not known_good:
-            jws.verify_parsed(parsed, typ=sdjwt.TYP, key=key)
-        if packed.rests_whole(rested):  # else the signed digests were computed from these very disclosures
+        if not one.known_good:
+            jws.verify_parsed(parsed, typ=sdjwt.TYP, key=one.key)
+        if packed.rests_whole(one.rested):  # else the signed digests were computed from these very disclosures
             sdjwt.process(parsed.payload, disclosures)
-    except Internal:
-        raise
     except HubError:
-        return None
-    return Signed(parts.issuer_jwt, parsed.payload, disclosures)
+        return False
+    return True
 
 
-class _Kept(Newest[tuple[bytes, str], tuple[float, Signed]]):
+_Name = tuple[bytes, str]
+"""The SHA-256 of what rests, and the id of the key."""
+
+
+class _Kept(Newest[_Name, tuple[float, Signed]]):
     def __init__(self) -> None:
         super().__init__(at_most=10_000)
 
 
-class _Met(Newest[tuple[bytes, str], bool]):
+class _Met(Newest[_Name, bool]):
     """Bytes whose signature by a key held: two digests each, nothing of what they say."""
 
     def __init__(self) -> None:
         super().__init__(at_most=50_000)
 
 
-def signed(memory: Memory, rested: bytes, key: DepartmentKey | None) -> Signed | None:
-    """As `check`, remembered: what it says for as long as an unwrapped key would be. A refusal is never remembered."""
-    if key is None:
-        return None
-    name = _name(rested, key)
-    found = _remembered(memory, name)
-    if found is not None:
-        return found
+def signed_all(memory: Memory, asked: Sequence[tuple[bytes, DepartmentKey | None]]) -> list[Signed | None]:
+    """As `check_all`, remembered: what they say for as long as an unwrapped key would be. A refusal is never
+    remembered, and nothing is signed by a key that nobody knows."""
     kept, met = memory.of(_Kept), memory.of(_Met)
-    made = check(rested, PublicKey.from_jwk(key.jwk), known_good=met.get(name) is True)
-    if made is None:
-        kept.forget(name)
-    else:
-        met.keep(name, True)
-        kept.keep(name, (time.monotonic() + KEPT_SECONDS, made))
-    return made
+    found: list[Signed | None] = []
+    new: dict[int, tuple[_Name, Unchecked]] = {}
+    for place, (rested, key) in enumerate(asked):
+        if key is None:
+            found.append(None)
+            continue
+        name = _name(rested, key)
+        found.append(_remembered(memory, name))
+        if found[place] is None:
+            new[place] = name, Unchecked(rested, PublicKey.from_jwk(key.jwk), met.get(name) is True)
+    made = check_all([unchecked for _, unchecked in new.values()])
+    for (place, (name, _)), one in zip(new.items(), made, strict=True):
+        found[place] = one
+        if one is None:
+            kept.forget(name)
+        else:
+            met.keep(name, True)
+            kept.keep(name, (time.monotonic() + KEPT_SECONDS, one))
+    return found
 
 
 def checked_here(memory: Memory) -> Checking:
-    """`signed` of each, one after the other."""
+    """`signed_all`, in this process."""
 
-    async def checked(candidates: Sequence[Candidate]) -> list[Genuine | None]:
-        return [signed(memory, one.rested, one.key) for one in candidates]
+    async def checked(candidates: Sequence[Candidate]) -> Sequence[Genuine | None]:
+        return signed_all(memory, [(one.rested, one.key) for one in candidates])
 
     return checked
 
 
 def remembered(memory: Memory, rested: bytes, key: DepartmentKey) -> Signed | None:
-    """What `signed` would say without checking anything; None when it would have to."""
+    """What `signed_all` would say without checking anything; None when it would have to."""
     return _remembered(memory, _name(rested, key))
 
 
-def _name(rested: bytes, key: DepartmentKey) -> tuple[bytes, str]:
+def _name(rested: bytes, key: DepartmentKey) -> _Name:
     return hashlib.sha256(rested).digest(), key.kid
 
 
-def _remembered(memory: Memory, name: tuple[bytes, str]) -> Signed | None:
+def _remembered(memory: Memory, name: _Name) -> Signed | None:
     found = memory.of(_Kept).get(name)
     return found[1] if found is not None and time.monotonic() < found[0] else None

@@ -26,7 +26,16 @@ from hub.errors import HubError, TooMany, Unavailable, each
 from hub.formats.sdjwt import Path
 from hub.registry.types import CertificateType, of_documents
 from hub.store.memory import Memory, rarely_collect
-from hub.verification.signed import Candidate, Genuine, Shown, check, remembered, signed
+from hub.verification.signed import (
+    Candidate,
+    Genuine,
+    Shown,
+    Signed,
+    Unchecked,
+    check_all,
+    remembered,
+    signed_all,
+)
 from hub.web.registration import examine_lines
 from keys.public import PublicKey
 
@@ -148,10 +157,11 @@ class Batches:
         said = await self._of_many(types, _bring, [asked[place] for place in unknown], piece)
         for place, one in zip(unknown, said, strict=False):
             found[place] = one
-        return [
-            held if held is not None else signed(memory, one.rested, one.key)
-            for held, one in zip(found, asked, strict=True)
-        ]
+        left = [place for place in unknown if found[place] is None]
+        here = signed_all(memory, [(asked[place].rested, asked[place].key) for place in left])
+        for place, held in zip(left, here, strict=True):
+            found[place] = held
+        return found
 
     async def _of_many(
         self, types: Mapping[str, CertificateType], work: Callable[..., Any], asked: Sequence[Any], piece: int
@@ -240,11 +250,17 @@ def _examine(lines: Sequence[bytes], terms: Terms) -> list[Handed | HubError]:
 
 
 def _bring(asked: Sequence[Candidate]) -> list[Brought | None]:
-    return [one if isinstance(one, Brought) else None for one in each(asked, _brought)]
+    known = [(one, PublicKey.from_jwk(one.key.jwk)) for one in asked if one.key is not None]
+    try:
+        found = check_all([Unchecked(one.rested, key) for one, key in known])
+    except HubError:  # what is broken among them the hub finds itself
+        return [None] * len(asked)
+    done = iter(each(zip(known, found, strict=True), lambda both: _brought(both[0][0], both[1])))
+    said = [None if one.key is None else next(done) for one in asked]
+    return [one if isinstance(one, Brought) else None for one in said]
 
 
-def _brought(one: Candidate) -> Brought | None:
-    found = check(one.rested, PublicKey.from_jwk(one.key.jwk)) if one.key is not None else None
+def _brought(one: Candidate, found: Signed | None) -> Brought | None:
     return None if found is None else Brought(found.claims if one.questions else {}, found.show(one.paths))
 
 

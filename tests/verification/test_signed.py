@@ -9,8 +9,9 @@ from world import World
 from hub.certificates.opened import Wanted, opened_of_holders
 from hub.registry import trust
 from hub.registry.keys import DepartmentKey
+from hub.store.memory import Memory
 from hub.verification import signed as signing
-from hub.verification.signed import signed
+from hub.verification.signed import Signed, signed_all
 from keys.public import PublicKey
 from keys.signer import generate
 
@@ -26,6 +27,10 @@ async def rested(world: World) -> tuple[bytes, DepartmentKey]:
         key = await (await trust.current(view)).find_key(view, department="dg-degree", kid=certificate.kid)
     assert key is not None
     return found[0].rested, key
+
+
+def signed(memory: Memory, raw: bytes, key: DepartmentKey) -> Signed | None:
+    return signed_all(memory, [(raw, key)])[0]
 
 
 async def test_a_signature_is_checked_once_and_what_it_covers_is_forgotten_in_a_minute(

@@ -123,12 +123,13 @@ async def candidates(world: ApiWorld, degree):
 
 async def test_what_departments_signed_is_found_by_workers_as_this_process_would_find_it(case, candidates, monkeypatch):
     batches, _, _, types = case
-    here = [signing.signed(Memory(), one.rested, one.key) for one in candidates]
-    checked, check = [], signing.check
-    monkeypatch.setattr(signing, "check", lambda *given, **more: checked.append(given[0]) or check(*given, **more))
+    here = signing.signed_all(Memory(), [(one.rested, one.key) for one in candidates])
+    checked, check = [], signing.check_all
+    monkeypatch.setattr(signing, "check_all", lambda asked: checked.extend(asked) or check(asked))
     found = await batches.genuine(Memory(), candidates, types)
     assert running(batches)
-    assert checked == [candidates[10].rested, candidates[30].rested], "what no worker found to hold is looked at here"
+    looked_at = [one.rested for one in checked]
+    assert looked_at == [candidates[10].rested, candidates[30].rested], "what no worker found to hold is looked at here"
     assert [place for place, one in enumerate(found) if one is None] == [10, 20, 30]
     for mine, theirs in zip(here, found, strict=True):
         if mine is not None:
