@@ -40,7 +40,7 @@ from hub.store.memory import rarely_collect
 STEPS = (
     ("hub.web.redeem", "redeem", "the door itself"),
     ("hub.formats.dpop", "check", "DPoP proof checked"),
-    ("hub.formats.authorization", "check_access_token", "consent token checked"),
+    ("hub.formats.authorization", "check_access_tokens", "consent token checked"),
     ("hub.web.body", "read_body", "body read and parsed"),
     ("hub.web.caller", "redeeming", "headers, token and proof brought together"),
     ("hub.web.caller", "enter_all", "proof spent, client key, revocation"),

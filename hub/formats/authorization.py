@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hub.errors import Malformed
+from hub.errors import HubError, Malformed, each
 from hub.formats import jws
 from hub.formats.details import (
     BASES,
@@ -200,17 +200,38 @@ def check_access_token(
     `Unprocessable` ("jwt.*").
     """
     payload = jws.verify(token, typ=TYP, key=key).payload  # 1
-    if payload.get("iss") != issuer:  # 2
-        raise _refuse("access_token", "iss", "访问令牌的签发者不符", "the token is by another issuer")
-    if payload.get("aud") != audience:
-        raise _refuse("access_token", "aud", "访问令牌的受众不符", "the token is for another audience")
-    jws.check_times(payload, now=now)  # 3
-    found = _read_token(payload)  # 4
+    found = _judged(payload, issuer, audience, now)  # 2, 3, 4
     if jkt is not None and found.jkt != jkt:  # 5
         raise _refuse(
             "access_token", "jkt", "访问令牌绑定在另一把密钥上", "the token is bound to another key"
         )
     return found
+
+
+def check_access_tokens(
+    tokens: Sequence[str], *, issuer: str, audience: str, key: jws.KeySource, now: int
+) -> list[AccessToken | HubError]:
+    """`check_access_token` of many, whose holders the caller compares: for each what it says, or its refusal.
+
+    Each step is done for all of them before the next one: its code and its tables then stay in the processor's caches.
+    """
+    signed = each(each(tokens, jws.split), lambda one: jws.verify_parsed(one, typ=TYP, key=key).payload)
+    return each(signed, lambda payload: _judged(payload, issuer, audience, now))
+
+
+def _judged(payload: Mapping[str, Any], issuer: str, audience: str, now: int) -> AccessToken:
+    if payload.get("iss") != issuer:  # 2
+        raise _refuse("access_token", "iss", "访问令牌的签发者不符", "the token is by another issuer")
+    if payload.get("aud") != audience:
+        raise _refuse("access_token", "aud", "访问令牌的受众不符", "the token is for another audience")
+    jws.check_times(payload, now=now)  # 3
+    return _read_token(payload)  # 4
+
+
+def in_force(token: AccessToken, now: int) -> AccessToken:
+    """The token, if it is in force at `now` (seconds): its signature held before. Raises `Unprocessable` ("jwt.*")."""
+    jws.check_times({"iat": token.iat, "exp": token.exp}, now=now)
+    return token
 
 
 def read_access_token(token: str) -> AccessToken:

@@ -16,9 +16,9 @@ from starlette.requests import Request
 from hub.access.record import record_anonymous
 from hub.actor import PUBLIC, Actor, ActorKind
 from hub.clock import from_seconds, seconds
-from hub.errors import Forbidden, HubError, Malformed, Unauthenticated
+from hub.errors import Forbidden, HubError, Malformed, Unauthenticated, each
 from hub.formats import dpop, jws
-from hub.formats.authorization import AccessToken, check_access_token, read_access_token
+from hub.formats.authorization import AccessToken, check_access_tokens, in_force, read_access_token
 from hub.formats.dpop import Proof
 from hub.registry import trust
 from hub.registry.clients import client_owner
@@ -111,21 +111,35 @@ class _Tokens(Newest[str, tuple[float, AccessToken]]):
         super().__init__(at_most=10_000)
 
 
-def access_token(hub: Hub, text: str, *, now: int, key: jws.KeySource | None = None) -> AccessToken:
-    """A token of ours, in force at `now`; whose it is and whether it was revoked is for the caller to ask.
+def access_token(hub: Hub, text: str, *, now: int) -> AccessToken:
+    """As `access_tokens` of one. Raises Malformed, Unprocessable."""
+    known = remembered(hub, text)
+    if known is not None:
+        return in_force(known, now)
+    (found,) = access_tokens(hub, [text], now=now, key=token_keys(hub))
+    if isinstance(found, HubError):
+        raise found
+    return found
 
-    A signature that held is remembered for a minute; times are judged at every use. `key` finds our keys in another way
-    than `token_keys`. Raises Malformed, Unprocessable.
+
+def access_tokens(
+    hub: Hub, texts: Sequence[str], *, now: int, key: jws.KeySource
+) -> list[AccessToken | HubError]:
+    """Tokens of ours, in force at `now`; whose they are and whether they were revoked is for the caller to ask.
+
+    A signature that held is remembered for a minute; times are judged at every use. `key` finds our keys.
     """
-    kept = hub.db.memory.of(_Tokens)
-    found = remembered(hub, text)
-    if found is not None:
-        jws.check_times({"iat": found.iat, "exp": found.exp}, now=now)
-        return found
-    issuer = hub.settings.public_url
-    said = check_access_token(text, issuer=issuer, audience=issuer, key=key or token_keys(hub), now=now)
-    kept.keep(text, (time.monotonic() + KEPT_SECONDS, said))
-    return said
+    kept, until = hub.db.memory.of(_Tokens), time.monotonic() + KEPT_SECONDS
+    known = {text: remembered(hub, text) for text in texts}
+    new, issuer = [text for text, found in known.items() if found is None], hub.settings.public_url
+    checked = dict(zip(new, check_access_tokens(new, issuer=issuer, audience=issuer, key=key, now=now), strict=True))
+    for text, said in checked.items():
+        if isinstance(said, AccessToken):
+            kept.keep(text, (until, said))
+    return [
+        checked[text] if (found := known[text]) is None else each([found], lambda one: in_force(one, now))[0]
+        for text in texts
+    ]
 
 
 def issued(hub: Hub, text: str) -> None:

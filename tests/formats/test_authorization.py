@@ -326,3 +326,19 @@ def test_any_changed_character_fails(position, flip):
     bad = TOKEN[:position] + chr(ord(TOKEN[position]) ^ flip) + TOKEN[position + 1 :]
     with pytest.raises(HubError):
         check(bad, key=lambda kid: {HUB.kid: HUB.public}[kid])
+
+
+def test_many_tokens_are_checked_as_each_alone():
+    """A refusal stands in its place, and is the one that the same token would get by itself."""
+    other = token(issuer="https://other.example", audience="https://other.example")
+    head, payload, _ = token().split(".")
+    texts = [token(), "nonsense", other, token(), f"{head}.{payload}.AAAA", token(now=NOW - 3600, expires=NOW - 3500)]
+    found = authorization.check_access_tokens(texts, issuer=ISSUER, audience=ISSUER, key=HUB.public, now=NOW)
+    for text, one in zip(texts, found, strict=True):
+        if isinstance(one, HubError):
+            assert code(lambda text=text: check(text), type(one)) == one.code
+        else:
+            assert one == check(text)
+    assert [isinstance(one, HubError) for one in found] == [False, True, True, False, True, True]
+    assert authorization.in_force(found[0], NOW) is found[0]
+    assert code(lambda: authorization.in_force(found[0], NOW + 3600), Unprocessable).startswith("jwt.")
