@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -24,6 +25,7 @@ def from_seconds(value: int) -> datetime:
     return datetime.fromtimestamp(value, UTC)
 
 
+@lru_cache(maxsize=1024)
 def civil_day(moment: datetime) -> date:
     """The calendar day in Shanghai at this instant."""
     return moment.astimezone(SHANGHAI).date()

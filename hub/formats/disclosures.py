@@ -96,7 +96,8 @@ def _leads_to(at: Path, path: Path) -> bool:
 def known(text: str) -> Known:
     """A disclosure with its digest and bytes; `Malformed` "sdjwt.disclosure_base64"."""
     try:
-        return Known(text, _digest(text.encode("ascii")), base64url.decode(text))
+        spelled = text.encode("ascii")
+        return Known(text, base64url.encode(sha256(spelled).digest()), base64url.read(spelled))
     except ValueError as fault:
         raise refuse("disclosure_base64", "披露项编码不规范", "a disclosure is not base64url") from fault
 

@@ -6,6 +6,7 @@ from closed lists: route patterns, codes of our own errors, slugs of departments
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from prometheus_client import (
@@ -123,7 +124,12 @@ def refused(code: str) -> None:
 
 def told_verdict(outcome: str, reason: str) -> None:
     """A verdict was answered; `reason` is empty for what was accepted."""
-    VERDICTS.labels(outcome, reason).inc()
+    _verdicts(outcome, reason).inc()
+
+
+@lru_cache(maxsize=256)
+def _verdicts(outcome: str, reason: str) -> Counter:
+    return VERDICTS.labels(outcome, reason)
 
 
 def pulled(department: str, outcome: str, took: float) -> None:
