@@ -91,7 +91,7 @@ def main() -> int:
 
 
 def _aim(door: str, limit: str, by: str) -> Aim:
-    gate = (door, limit, by) == ("postgresql", "raw_verify", "cpu")
+    gate = (door, limit, by) == ("postgresql", "sdjwt_verify", "cpu")  # decision 0067
     return Aim(9, f"bulk registration, {door} / {NAMES[limit]}, by {by}", 0.6, gate=gate)
 
 
