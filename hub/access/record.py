@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from hub.access.body import FIRST, leaf_of, salted
 from hub.access.model import Look, access_chains, anonymous_refusals, public_id_of
 from hub.access.model import rows as access_rows
-from hub.access.profiles import ids_of, words_of
+from hub.access.profiles import ids_of
 from hub.clock import seconds
 from hub.ids import bucket_of, uuid7
 from hub.ledger.append import LEAF, commit_event, leaves_of
@@ -68,7 +68,7 @@ async def record(
     keys = await tx.vault.person_keys(tx, subjects)
     if len(keys) < len(subjects):
         raise erased()
-    profiles = await ids_of(tx, [words_of(look) for look in looks])
+    profiles = await ids_of(tx, looks)
     rows, recorded = [], []
     for look, profile in zip(looks, profiles, strict=True):
         seq, previous = chains[look.subject_id]

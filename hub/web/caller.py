@@ -328,8 +328,12 @@ _CLOCK = {
 
 
 def _headers(request: Request) -> tuple[str, str]:
-    credentials = request.headers.getlist("authorization")
-    proofs = request.headers.getlist("dpop")
+    credentials, proofs = [], []
+    for name, value in request.scope["headers"]:
+        if name == b"authorization":
+            credentials.append(value.decode("latin-1"))
+        elif name == b"dpop":
+            proofs.append(value.decode("latin-1"))
     queried = request.scope["query_string"] and "access_token" in request.query_params
     if queried or len(credentials) > 1 or len(proofs) > 1:
         raise Malformed(

@@ -7,10 +7,12 @@ it ends.
 """
 
 import asyncio
+import hashlib
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -25,7 +27,8 @@ from hub.certificates.register import Handed
 from hub.errors import HubError, TooMany, Unavailable, each
 from hub.formats.sdjwt import Path
 from hub.registry.types import CertificateType, of_documents
-from hub.store.memory import Memory, rarely_collect
+from hub.store.memory import Memory, Newest, rarely_collect
+from hub.store.seal import KEPT_SECONDS
 from hub.verification.signed import (
     Candidate,
     Genuine,
@@ -61,6 +64,27 @@ class Brought(NamedTuple):
     def show(self, paths: Iterable[Path]) -> Shown:
         """The copy with the claim paths of its `Candidate`; there is no other."""
         return self.shown
+
+
+class _Copies(Newest[tuple[bytes, str, tuple[Path, ...]], tuple[float, Brought]]):
+    """What workers brought, for a minute: by the hash of what rests, the key, and the claim paths that are shown."""
+
+    def __init__(self) -> None:
+        super().__init__(at_most=10_000)
+
+    def of(self, one: Candidate) -> Brought | None:
+        """What was brought for the same, unless it asks questions, for which all claims are read."""
+        found = self.get(self._name(one)) if not one.questions else None
+        return found[1] if found is not None and time.monotonic() < found[0] else None
+
+    def keep_of(self, one: Candidate, brought: Brought | None) -> None:
+        """Remember what was brought; a refusal never."""
+        if brought is not None and not one.questions:
+            self.keep(self._name(one), (time.monotonic() + KEPT_SECONDS, brought))
+
+    def _name(self, one: Candidate) -> tuple[bytes, str, tuple[Path, ...]]:
+        kid = one.key.kid if one.key is not None else ""
+        return hashlib.sha256(one.rested).digest(), kid, tuple(one.paths)
 
 
 class Signature(NamedTuple):
@@ -149,14 +173,16 @@ class Batches:
 
         Workers are asked about many at once only. What one of them does not find to hold is looked at once more here.
         """
+        copies = memory.of(_Copies)
         found: list[Genuine | None] = [
-            remembered(memory, one.rested, one.key) if one.key is not None else None for one in asked
+            copies.of(one) or remembered(memory, one.rested, one.key) if one.key is not None else None for one in asked
         ]
         unknown = [place for place, one in enumerate(asked) if found[place] is None and one.key is not None]
         piece = max(WORTH_IT // 2, -(-len(unknown) // self.workers))
         said = await self._of_many(types, _bring, [asked[place] for place in unknown], piece)
         for place, one in zip(unknown, said, strict=False):
             found[place] = one
+            copies.keep_of(asked[place], one)
         left = [place for place in unknown if found[place] is None]
         here = signed_all(memory, [(asked[place].rested, asked[place].key) for place in left])
         for place, held in zip(left, here, strict=True):

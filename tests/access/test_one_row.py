@@ -1,7 +1,9 @@
 """A look rests in its row alone: whatever somebody changes in it, `ledger check` and the person's own wallet say so."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,9 +28,10 @@ from hub.access.model import (
     public_id_of,
     rows,
 )
-from hub.access.profiles import NEW, _Known, ids_of, words_of
+from hub.access.profiles import NEW, _Known, hash_of, ids_of, words_of
 from hub.access.record import _row, record
 from hub.access.shelf import AccessShelf
+from hub.formats.jcs import canonical
 from hub.ids import bucket_of, public_token
 from hub.ledger.append import commit_event
 from hub.ledger.check import Report, check
@@ -193,7 +196,7 @@ async def test_a_look_of_before_is_compared_with_its_body(database: str, clock: 
         await create(tx, blobs=book.blobs, origin=ORIGIN, signer=book.signer)
         body = body_of(old, seq=1, previous=FIRST, at=tx.now) | {"access": public_id}
         ref = await commit_event(tx, kind="access", subject_id=who, body=body)
-        (profile,) = await ids_of(tx, [words_of(old)])
+        (profile,) = await ids_of(tx, [old])
         row = _row(tx, old, 1, profile, ref.commit)
         await tx.insert(rows, row | {"grant_seq": None, "public_id": public_id, "previous_commit": FIRST})
         await tx.insert(access_chains, {"bucket": bucket_of(who), "subject_id": who, "seq": 1, "commit": ref.commit})
@@ -295,6 +298,13 @@ async def test_a_profile_is_remembered_only_once_it_is_durable(
         assert await view.value(sa.select(sa.func.count()).select_from(accesses)) == 6
         assert await view.value(sa.select(access_chains.c.seq)) == 6
     await world.close()
+
+
+def test_the_name_of_a_profile_is_the_hash_of_its_words_with_questions_and_without() -> None:
+    said = look(uuid4())
+    for one in (said, replace(said, predicates=()), replace(said, predicates=(), fields=(), type_code=None)):
+        for _ in range(2):
+            assert hash_of(one) == sha256(canonical(words_of(one))).digest()
 
 
 @given(st.text(max_size=40) | st.binary(min_size=0, max_size=33).map(lambda raw: public_id_of(raw)))

@@ -136,6 +136,30 @@ async def test_what_departments_signed_is_found_by_workers_as_this_process_would
             assert (mine.claims, mine.show(PATHS)) == (theirs.claims, theirs.show(PATHS))
 
 
+async def test_what_workers_brought_is_remembered_for_a_minute_for_these_very_paths(case, candidates, monkeypatch):
+    batches, _, _, types = case
+    plain = [one._replace(questions=[]) for one in candidates]
+    memory, asked = Memory(), []
+    really = batches._of_many
+
+    async def counted(types, work, some, piece):
+        asked.append(len(some))
+        return await really(types, work, some, piece)
+
+    monkeypatch.setattr(batches, "_of_many", counted)
+    first = await batches.genuine(memory, plain, types)
+    again = await batches.genuine(memory, plain, types)
+    assert [one and one.show(PATHS) for one in again] == [one and one.show(PATHS) for one in first]
+    other = [one._replace(paths=PATHS[:1]) for one in plain]
+    fewer = await batches.genuine(memory, other, types)
+    assert fewer[0].show(PATHS[:1]).claims != first[0].show(PATHS).claims
+    await batches.genuine(memory, candidates, types)  # they ask questions, for which all claims are read
+    for name, (_, brought) in list(memory.of(workers._Copies)._kept.items()):  # a minute has passed
+        memory.of(workers._Copies).keep(name, (0.0, brought))
+    await batches.genuine(memory, plain, types)
+    assert asked == [149, 2, 149, 149, 149], "refusals and questions are never remembered"
+
+
 async def test_certificates_that_are_remembered_or_few_need_no_worker(case, candidates):
     batches, _, _, types = case
     memory = Memory()
