@@ -57,7 +57,7 @@ STEPS = (
     ("hub.ledger.places", "indices_of", "leaf's place in the ledger"),
     ("hub.formats.packed", "take_apart", "certificate unpacked"),
     ("hub.verification.verify", "_keys", "status list, issuer's key"),
-    ("hub.verification.signed", "signed", "issuer signature, disclosures"),
+    ("hub.verification.signed", "signed_all", "issuer signature, disclosures"),
     ("hub.formats.sdjwt", "reveal", "disclosures selected, claims of the copy"),
     ("hub.verification.verify", "_judge", "numbered checks"),
     ("hub.access.record", "record", "Access and leaf sealed and recorded"),

@@ -122,9 +122,7 @@ def access_token(hub: Hub, text: str, *, now: int) -> AccessToken:
     return found
 
 
-def access_tokens(
-    hub: Hub, texts: Sequence[str], *, now: int, key: jws.KeySource
-) -> list[AccessToken | HubError]:
+def access_tokens(hub: Hub, texts: Sequence[str], *, now: int, key: jws.KeySource) -> list[AccessToken | HubError]:
     """Tokens of ours, in force at `now`; whose they are and whether they were revoked is for the caller to ask.
 
     A signature that held is remembered for a minute; times are judged at every use. `key` finds our keys.

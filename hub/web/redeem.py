@@ -144,9 +144,7 @@ def _apart(calls: Sequence[Call]) -> tuple[list[int], list[int]]:
 class _Group:
     """One transaction's callers; `left` are the places of those who have no answer yet."""
 
-    def __init__(
-        self, hub: Hub, tx: Tx, calls: Sequence[Call], answers: list[Reply | HubError | None]
-    ) -> None:
+    def __init__(self, hub: Hub, tx: Tx, calls: Sequence[Call], answers: list[Reply | HubError | None]) -> None:
         self.hub = hub
         self.tx = tx
         self.calls = calls

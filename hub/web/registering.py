@@ -40,9 +40,7 @@ def registering(hub: Hub, actor: Actor, request: Request, limits: Limits) -> Lin
 
     async def commit(looked: Looked) -> list[Result]:
         found = await _register(hub, actor, looked)
-        answers = iter(
-            registered_all([one for one in found if isinstance(one, Registered)], issuance_of(hub))
-        )
+        answers = iter(registered_all([one for one in found if isinstance(one, Registered)], issuance_of(hub)))
         return [told(one) if isinstance(one, HubError) else {"status": 201, **next(answers)} for one in found]
 
     return LinesAnswer(request, limits, prepare=prepare, commit=commit, told=told, place=hub.batches.one())
@@ -52,12 +50,7 @@ async def register_one(tx: Tx, hub: Hub, body: NewCertificate) -> Registered:
     """Register one certificate of the calling department, with everything that a supersession brings with it."""
     token, source, supersedes = body.application()
     made = await register(
-        tx,
-        token=token,
-        types=hub.types,
-        base_url=hub.settings.public_url,
-        source=source,
-        supersedes=supersedes,
+        tx, token=token, types=hub.types, base_url=hub.settings.public_url, source=source, supersedes=supersedes
     )
     if body.supersedes is not None:  # the next version may say something else
         await end_resting_on(tx, evidence=body.supersedes.certificate_id)
@@ -72,9 +65,7 @@ def registered(made: Registered, issuance: Issuance) -> dict[str, Any]:
 
 def registered_all(made: Sequence[Registered], issuance: Issuance) -> list[dict[str, Any]]:
     """As `registered` of each."""
-    signed = receipts(
-        issuance, kind="certificate.registered", leaves=[(one.leaf_hash, one.at) for one in made]
-    )
+    signed = receipts(issuance, kind="certificate.registered", leaves=[(one.leaf_hash, one.at) for one in made])
     return [
         {
             "certificate_id": one.certificate,
