@@ -1,7 +1,8 @@
 """Looks to notices: the ledger is followed leaf by leaf, so the door where certificates are verified does nothing more.
 
 A leaf has its index only after the commit of its Access is durable, and indices have no gaps: nothing is told that did
-not happen, and nothing is passed over. What one call looked at is one notice.
+not happen, and nothing is passed over. What one call looked at is one notice; who looks at the same again within the
+same minute, for the same case, is told of once: each look stands in the list of looks anyway.
 """
 
 from collections import defaultdict
@@ -13,6 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from hub.access.model import Outcome, accesses
+from hub.clock import seconds
 from hub.consent.model import Basis, grants
 from hub.ledger.model import head, leaves
 from hub.notices.model import NoticeKind, notice_cursor
@@ -28,6 +30,7 @@ LEAVES_AT_ONCE = 5_000
 LOOKS_AT_ONCE = {"sqlite": 100, "postgresql": 500}
 """On SQLite the one writer is held while their notices are written: a few milliseconds."""
 ROW = 1
+MINUTE = 60
 PULL_ASKED = "pull.asked"
 """A pull is recorded before it is made; how it ended is a look of its own, and that is told."""
 PROOFS = "prove-"
@@ -138,7 +141,8 @@ async def _cursor(view: View) -> tuple[int, int]:
 
 
 async def _told(view: View, rows: Sequence[Any]) -> list[Told]:
-    """One notice for what one call looked at, to the holder and to whoever agreed in their place."""
+    """One notice for what one call looked at, to the holder and to whoever agreed in their place; calls of one minute
+    that looked at the same for the same case, and ended alike, are one notice, that of the first."""
     calls: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: (row.at, row.subject_seq)):
         proved = row.outcome == Outcome.ACCEPTED and row.purpose.startswith(PROOFS)
@@ -149,10 +153,15 @@ async def _told(view: View, rows: Sequence[Any]) -> list[Told]:
     approvers = {row.public_id: row.approver for row in await APPROVERS.rows(view, named)}
     natural = {row.subject_id for row in rows if row.holder_kind == SubjectKind.NATURAL}
     natural |= set(await only_people(view, set(approvers.values()) - natural))
-    told = []
-    for (holder, department, case, at, basis, visible_at), looks in calls.items():
+    told, known = [], set()
+    for (holder, department, case, at, basis, visible_at), looks in calls.items():  # in the order of their times
         seen = [row for row in looks if row.outcome == Outcome.ACCEPTED]
-        kind = _kind(basis, bool(seen))
+        kind, types = _kind(basis, bool(seen)), sorted({row.type_code for row in seen or looks if row.type_code})
+        until = "" if visible_at is None else visible_at.isoformat()
+        source = f"{holder}:{department}:{case}:{basis}:{','.join(types)}:{until}:{seconds(at) // MINUTE}"
+        if (kind, source) in known:
+            continue
+        known.add((kind, source))
         if kind is NoticeKind.OFFICE:  # nobody agreed to it: a child's guardians are told
             whom = await concerned(view, holder)
         else:
@@ -161,14 +170,14 @@ async def _told(view: View, rows: Sequence[Any]) -> list[Told]:
             whom,
             holder,
             kind=kind,
-            source=f"{holder}:{department}:{case}:{basis}:{at.isoformat()}",
+            source=source,
             at=at,
             shown_from=visible_at,
             ref=(seen or looks)[0].public_id,
             facts={
                 "department": department,
                 "item": looks[0].item_code,
-                "types": sorted({row.type_code for row in seen or looks if row.type_code}),
+                "types": types,
             },
         )
     return told

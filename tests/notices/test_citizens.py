@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -17,6 +17,7 @@ from hub.access.history import of_subject
 from hub.actor import Actor, ActorKind
 from hub.cases.office import ask_office, confirm_office, look_by_office
 from hub.certificates.model import StatusEvent
+from hub.consent.model import grants as granted
 from hub.consent.office import load_rules
 from hub.consent.withdraw import withdraw
 from hub.errors import Conflict, Gone, Malformed, TooMany, Unavailable
@@ -427,7 +428,7 @@ async def test_a_round_says_whether_more_waits_than_it_took(telling: Telling, mo
     case, grants = await telling.grant(wang, ["degree"], max_uses=2)
     await telling.tell()
     for _ in range(2):
-        telling.clock.advance(seconds=1)
+        telling.clock.advance(seconds=61)
         await telling.verify(case, grants, [Ask("degree")])
     await telling.publish()
 
@@ -474,14 +475,52 @@ async def test_who_was_beaten_leaves_looks_to_the_other_process_for_a_while(tell
     assert at[1] - at[0] >= 0.4
 
 
+async def test_who_looks_at_the_same_again_within_a_minute_is_told_of_once(telling: Telling) -> None:
+    """In one round or in several; other certificates, a refusal and the next minute are news."""
+    wang = telling.person("王小明")
+    await telling.certificate("degree", (wang, "owner"))
+    await telling.certificate("employment", (wang, "worker"))
+    case, grants = await telling.grant(wang, ["degree", "employment"])
+    async with telling.tx() as tx:
+        await tx.run(granted.update().values(max_uses=5))
+    await telling.publish()
+    telling.clock.moment = telling.clock().replace(second=0, microsecond=0) + timedelta(minutes=1)
+
+    async def looks_at(*types: str, later: int = 1) -> str:
+        telling.clock.advance(seconds=later)
+        return (await telling.verify(case, grants, [Ask(one) for one in types]))[0].access or ""
+
+    first = await looks_at("degree")
+    await looks_at("degree")
+    await telling.tell()
+    await looks_at("degree")
+    await looks_at("degree", "employment")
+    await telling.tell()
+    await looks_at("degree", later=60)
+    await looks_at("degree")  # a use too many
+    await looks_at("degree")
+    await telling.tell()
+    async with telling.view() as view:
+        subject = await telling.subject(wang)
+        told = (await inbox.newest(view, subject_id=subject))[::-1]
+        assert len(await of_subject(view, subject_id=subject)) == 8, "each stands in the list of looks"
+    news = [(one.kind, one.facts["types"]) for one in told if one.kind in (NoticeKind.USED, NoticeKind.TRIED)]
+    assert news == [
+        (NoticeKind.USED, ["degree"]), (NoticeKind.USED, ["degree", "employment"]), (NoticeKind.USED, ["degree"]),
+        (NoticeKind.TRIED, ["degree"]),
+    ]  # fmt: skip
+    assert first in {one.ref for one in told}, "the first of them is named"
+
+
 async def test_no_look_is_passed_over_or_told_twice_however_the_ledger_is_cut(telling: Telling, monkeypatch) -> None:
     """Several processes follow the ledger at once, a few leaves at a time, and cut it in the middle of calls."""
     wang = telling.person("王小明")
     await telling.certificate("degree", (wang, "owner"))
     await telling.certificate("employment", (wang, "worker"))
     case, grants = await telling.grant(wang, ["degree", "employment"], max_uses=2)
+    await telling.publish()
     for _ in range(2):
-        telling.clock.advance(seconds=1)
+        telling.clock.advance(seconds=61)
         await telling.verify(case, grants, [Ask("degree"), Ask("employment")])
     await telling.publish()
     async with telling.view() as view:
