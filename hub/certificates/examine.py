@@ -127,7 +127,7 @@ def examine(
     verified = sdjwt.verify_all(tokens, key=terms.key, now=seconds(terms.now))
     said = each(verified, lambda one: _content(one, terms, types))
     rested = [
-        b"" if isinstance(one, HubError) or isinstance(whole, HubError) else packed.pack(token, whole.known)
+        b"" if isinstance(one, HubError) or isinstance(whole, HubError) else packed.pack(token, whole)
         for one, whole, token in zip(said, verified, tokens, strict=True)
     ]
     return [

@@ -200,12 +200,13 @@ def _encodable(text: str) -> bool:
 
 
 class Parsed(NamedTuple):
-    """A JWS taken apart. Nothing in it has been verified."""
+    """A JWS taken apart. Nothing in it has been verified. `raw` are the bytes of the payload."""
 
     header: dict[str, Any]
     payload: dict[str, Any]
     signing_input: bytes
     signature: bytes
+    raw: bytes
 
 
 class Verified(NamedTuple):
@@ -215,6 +216,8 @@ class Verified(NamedTuple):
     payload: dict[str, Any]
     kid: str
     signing_input: bytes
+    signature: bytes
+    raw: bytes
 
 
 def sign(
@@ -260,12 +263,14 @@ def split(token: str, *, max_bytes: int = MAX_JWS_BYTES) -> Parsed:
     header = (
         _known_header(parts[0]) if len(parts[0]) <= 512 else loads(b64u_decode(parts[0]), max_bytes=max_bytes)
     )
-    payload = loads(b64u_decode(parts[1]), max_bytes=max_bytes)
+    raw = b64u_decode(parts[1])
+    payload = loads(raw, max_bytes=max_bytes)
     if not isinstance(header, dict) or not isinstance(payload, dict):
         raise Malformed(
             "jws.not_object", "令牌的头或内容不是 JSON 对象", "header or payload is not a JSON object"
         )
-    return Parsed(dict(header), payload, token[: -len(parts[2]) - 1].encode("ascii"), b64u_decode(parts[2]))
+    signing_input = token[: -len(parts[2]) - 1].encode("ascii")
+    return Parsed(dict(header), payload, signing_input, b64u_decode(parts[2]), raw)
 
 
 def verify(
@@ -310,7 +315,7 @@ def verify_with(
         )
     if not public.verify(parsed.signature, parsed.signing_input):  # 4
         raise Malformed("jws.signature", "签名无效", "the signature is not valid")
-    return Verified(header, parsed.payload, public.kid, parsed.signing_input)
+    return Verified(header, parsed.payload, public.kid, parsed.signing_input, parsed.signature, parsed.raw)
 
 
 def _find_key(header: Mapping[str, Any], key: KeySource) -> PublicKey:

@@ -22,12 +22,13 @@ import hashlib
 import zlib
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from zlib_ng import zlib_ng
 
 from hub.errors import Internal
 from hub.formats.disclosures import MAX_BYTES, Known
-from hub.formats.sdjwt import SdJwt, parse
+from hub.formats.sdjwt import Processed, SdJwt, parse
 from keys import base64url
 
 PACKED = 0x01
@@ -53,14 +54,14 @@ _DICTIONARY = (  # never to be changed: another one is another first byte. What 
 )
 
 
-def pack(token: str, known: Sequence[Known] | None = None) -> bytes:
+def pack(token: str, checked: Processed | None = None) -> bytes:
     """The token as it rests. `unpack` gives back exactly these characters.
 
-    `known` are its disclosures, where they were taken apart already.
+    `checked` is what `sdjwt.verify` said of this very token, if it was asked: that is not computed again.
     """
     plain = token.encode()
     try:
-        packed = _pack(token, known)
+        packed = _pack(token, checked)
     except ValueError:
         return plain
     return packed if packed is not None and len(packed) < len(plain) else plain
@@ -99,13 +100,17 @@ def take_apart(rested: bytes) -> tuple[SdJwt, Sequence[str | Known]]:
         ) from fault
 
 
-def _pack(token: str, known: Sequence[Known] | None) -> bytes | None:
+def _pack(token: str, checked: Processed | None) -> bytes | None:
     issuer_jwt, *encoded = token.split("~")
     if not encoded or encoded.pop():  # the last `~` ends it; a key binding does not rest
         return None
-    if known is None or [one.text for one in known] != encoded:
+    first, second, third = issuer_jwt.split(".")
+    header = _header(first)
+    if checked is not None and _is_of(checked, third, encoded):
+        known, payload, signature = checked.known, checked.raw, checked.signature
+    else:
         known = [Known(text, _digest(text).decode(), base64url.decode(text)) for text in encoded]
-    header, payload, signature = map(base64url.decode, issuer_jwt.split("."))
+        payload, signature = base64url.decode(second), base64url.decode(third)
     parts = [one.raw for one in known]
     if len(signature) > 255 or len(parts) > 255 or _holds_ours(b"".join((header, payload, *parts))):
         return None
@@ -128,6 +133,17 @@ def _pack(token: str, known: Sequence[Known] | None) -> bytes | None:
     rest = squeeze.compress(plain) + squeeze.flush()
     packed = b"".join((bytes((PACKED, len(signature))), signature, bytes((len(salts),)), *salts, rest))
     return None if nested and not _comes_back(packed, token) else packed
+
+
+def _is_of(checked: Processed, signature: str, disclosures: list[str]) -> bool:
+    """Whether that was said of the token with these parts: no other one has this signature."""
+    return [one.text for one in checked.known] == disclosures and base64url.encode(checked.signature) == signature
+
+
+@lru_cache(maxsize=1024)
+def _header(segment: str) -> bytes:
+    """One key writes the same header again and again."""
+    return base64url.decode(segment)
 
 
 def _holds_ours(text: bytes) -> bool:

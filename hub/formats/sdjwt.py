@@ -81,7 +81,8 @@ class Processed:
 
     `disclosed` maps the path of each disclosed claim, as it stands in `payload`, to its disclosure; `known` are the
     disclosures in their order, with what was computed of them.
-    `signing_input_hash` is the SHA-256 (32 bytes) by which a certificate is known, whatever was left out.
+    `signing_input_hash` is the SHA-256 (32 bytes) by which a certificate is known, whatever was left out. `raw` are the
+    bytes of the payload as its issuer signed it, `signature` those of the signature.
     """
 
     payload: dict[str, Any]
@@ -90,6 +91,8 @@ class Processed:
     disclosed: dict[Path, str]
     signing_input_hash: bytes
     known: Sequence[Known]
+    raw: bytes
+    signature: bytes
 
 
 # ---------------------------------------------------------------- reading
@@ -178,7 +181,9 @@ def _processed(whole: tuple[SdJwt, jws.Verified], require_kb: bool, now: int, sk
     _require_profile(payload, require_kb)
     jws.check_times(payload, now=now, skew=skew)
     digest = hashlib.sha256(signed.signing_input).digest()
-    return Processed(payload, signed.header, signed.kid, disclosed, digest, disclosures)
+    return Processed(
+        payload, signed.header, signed.kid, disclosed, digest, disclosures, signed.raw, signed.signature
+    )
 
 
 def _require_profile(payload: Mapping[str, Any], bound: bool) -> None:
