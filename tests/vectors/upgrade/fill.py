@@ -88,7 +88,7 @@ async def many(town: Stage, like: str, token: str, count: int) -> None:
                 (certificates, {
                     **row, "bucket": bucket, "id": ref, "public_id": public_id, "jti": secrets.token_urlsafe(16),
                     "sealed_body": seal(body_key, token.encode(), bound_to=ref.bytes), "leaf_hash": leaf,
-                    "face_key": None, "face_sha256": None,
+                    "face_key": None, "face_sha256": None, "registered_at": at,
                 }),
                 (certificate_holders, {
                     **link, "bucket": bucket, "subject_id": subject, "certificate_id": ref, "certificate_bucket": bucket,
