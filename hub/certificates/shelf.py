@@ -11,7 +11,6 @@ from hub.certificates.event import REGISTERED, body_of, salted
 from hub.certificates.model import certificate_holders, certificates
 from hub.ledger.append import ref_of
 from hub.ledger.bodies import Body
-from hub.store.statement import array_of
 from hub.store.tx import View
 
 
@@ -21,14 +20,22 @@ class CertificateShelf:
     differs = "certificate.differs"
 
     def __init__(self) -> None:
+        self._read: tuple[datetime, datetime] | None = None
+        self._rows: dict[bytes, Any] = {}
         self._ready: dict[bytes, Any] = {}
 
     async def load(self, view: View, commits: Collection[bytes], since: datetime, until: datetime) -> None:
-        """Make ready the certificates that were registered with these commitments, each with its first holder."""
-        self._ready = {}
-        if not commits:
-            return
-        named = {ref_of(commit).leaf_hash: commit for commit in commits}
+        """Make ready the certificates that were registered with these commitments, each with its first holder.
+
+        Where thousands have one time they are read once, however often it is asked about.
+        """
+        if commits and (self._read is None or since < self._read[0] or until > self._read[1]):
+            self._rows, self._read = await self._between(view, since, until), (since, until)
+        named = ((commit, ref_of(commit).leaf_hash) for commit in commits)
+        self._ready = {commit: self._rows[leaf] for commit, leaf in named if leaf in self._rows}
+
+    async def _between(self, view: View, since: datetime, until: datetime) -> dict[bytes, Any]:
+        """By leaf hash."""
         one, first = certificates.c, certificate_holders.c
         found = await view.conn.stream(
             sa.select(
@@ -40,10 +47,8 @@ class CertificateShelf:
                 sa.and_(first.certificate_bucket == one.bucket, first.certificate_id == one.id, first.position == 0),
             )
             .where(one.registered_at >= since, one.registered_at <= until)
-            .where(one.leaf_hash.in_(_these(view, list(named))))  # of thousands with one time only these leave it
         )  # fmt: skip
-        async for row in found:
-            self._ready[named[bytes(row.leaf_hash)]] = row
+        return {bytes(row.leaf_hash): row async for row in found}
 
     def whose(self, commit: bytes) -> UUID | None:
         """The person whose certificate was registered with this commitment; None when it is none."""
@@ -66,13 +71,6 @@ class CertificateShelf:
         if row.subject_id != subject_id or any(said.get(name, value) != value for name, value in body.event.items()):
             return "the row of this certificate does not say what its body says"
         return None
-
-
-def _these(view: View, hashes: list[bytes]) -> Any:
-    """The leaf hashes, as a query where PostgreSQL would compare each row with each of a list."""
-    if view.dialect != "postgresql":
-        return hashes
-    return sa.select(sa.func.unnest(array_of(certificates.c.leaf_hash.type, values=hashes)))
 
 
 def _said(row: Any) -> dict[str, Any]:
