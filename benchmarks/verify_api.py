@@ -279,8 +279,7 @@ def _warm_up(door: Door, folder: Path, connections: int) -> float:
     )  # fmt: skip
     door.asked += door.checked(found).answered
     _one_batch(door, folder)
-    for values in (door.batch, door.batch_cpu, door.batch_again, door.batch_again_cpu):
-        values.clear()
+    door.forget()
     return found.per_second
 
 

@@ -31,9 +31,8 @@ import sqlalchemy as sa
 from benchmarks import stage
 from benchmarks.stage import AUDIENCE, JSON, Stage, credit
 from benchmarks.trials.callers import Acknowledged, doubled, lost
-from hub.access.shelf import AccessShelf
+from hub.access.shelf import every_shelf
 from hub.certificates.model import certificates
-from hub.certificates.shelf import CertificateShelf
 from hub.clock import now
 from hub.consent.model import Grant
 from hub.ledger.check import check
@@ -307,7 +306,7 @@ class Field:
         self.outcome.problems += await doubled(self.made, self.said, before)
         key = log_key(self.made.settings.origin, self.made.hub.signer("ledger"))
         async with self.made.view() as view:
-            report = await check(view, self.made.hub.blobs, key=key, shelves=[AccessShelf(), CertificateShelf()])
+            report = await check(view, self.made.hub.blobs, key=key, shelves=every_shelf())
         self.outcome.problems += [f"ledger: {one}" for one in report.failures]
 
 

@@ -16,10 +16,9 @@ import sqlalchemy as sa
 from hub.access.model import Look, Outcome, accesses, rows
 from hub.clock import seconds
 from hub.formats.jcs import canonical
-from hub.formats.merkle import leaf_hash
 from hub.ids import bucket_of
+from hub.ledger.append import ref_of
 from hub.ledger.bodies import Body
-from hub.ledger.rest import commitment_leaf
 from hub.store.small import micros
 from hub.store.tx import View
 
@@ -101,7 +100,7 @@ def rebuilt(key: bytes, row: Any, previous: bytes) -> Body:
 
 def leaf_of(commit: bytes) -> bytes:
     """The leaf hash (32 bytes) of the look with this commitment."""
-    return leaf_hash(commitment_leaf(bytes(commit)))
+    return ref_of(bytes(commit)).leaf_hash
 
 
 async def of_case(view: View, *, subject_id: UUID, case_id: str) -> dict[bytes, Body]:

@@ -9,13 +9,13 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from hub.access.body import FIRST, leaf_of, salted
+from hub.access.body import FIRST, salted
 from hub.access.model import Look, access_chains, anonymous_refusals, public_id_of
 from hub.access.model import rows as access_rows
 from hub.access.profiles import ids_of
 from hub.clock import seconds
 from hub.ids import bucket_of, uuid7
-from hub.ledger.append import LEAF, commit_event, leaves_of
+from hub.ledger.append import LEAF, commit_event, leaves_of, ref_of
 from hub.store.seal import erased
 from hub.store.statement import Statement, insert
 from hub.store.tx import Tx
@@ -69,18 +69,19 @@ async def record(
     if len(keys) < len(subjects):
         raise erased()
     profiles = await ids_of(tx, looks)
-    rows, recorded = [], []
+    rows, refs, recorded = [], [], []
     for look, profile in zip(looks, profiles, strict=True):
         seq, previous = chains[look.subject_id]
         commit = salted(keys[look.subject_id], look, seq=seq + 1, previous=previous, at=tx.now).commit
         chains[look.subject_id] = (seq + 1, commit)
         rows.append(_row(tx, look, seq + 1, profile, commit))
-        recorded.append(Recorded(public_id_of(commit), leaf_of(commit), tx.now))
+        refs.append(ref_of(commit))
+        recorded.append(Recorded(public_id_of(commit), refs[-1].leaf_hash, tx.now))
     moves = [
         {"in_bucket": bucket_of(subject_id), "of": subject_id, "to": seq, "as": commit}
         for subject_id, (seq, commit) in chains.items()
     ]
-    leaves = leaves_of(tx, kind="access", commits=[row["commit"] for row in rows])
+    leaves = leaves_of(tx, kind="access", refs=refs)
     writing = asyncio.ensure_future(tx.all_of((LEAF, leaves), (ACCESS, rows), (MOVE, moves)))
     try:
         await asyncio.sleep(0)  # now it is on its way

@@ -9,10 +9,17 @@ import sqlalchemy as sa
 
 from hub.access.body import FIRST, body_of, look_of, rebuilt
 from hub.access.model import accesses, rows
+from hub.certificates.shelf import CertificateShelf
 from hub.errors import NotFound
 from hub.ids import bucket_of
 from hub.ledger.bodies import Body
+from hub.ledger.orders import Shelf
 from hub.store.tx import View
+
+
+def every_shelf() -> list[Shelf]:
+    """All places where bodies rest outside of `ledger_bodies`, for one reading of the ledger."""
+    return [AccessShelf(), CertificateShelf()]
 
 
 class AccessShelf:

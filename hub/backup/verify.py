@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from hub.access.shelf import AccessShelf
+from hub.access.shelf import every_shelf
 from hub.actor import SYSTEM
 from hub.backup import facts, sqlite
 from hub.backup.blobs import BackedBlobs
 from hub.backup.create import DATABASE
 from hub.backup.folder import BackupFolder, stored
 from hub.backup.model import SQLITE, Manifest
-from hub.certificates.shelf import CertificateShelf
 from hub.errors import HubError
 from hub.formats.note import parse, parse_vkey, verify_checkpoint
 from hub.ledger.check import Report, check
@@ -138,7 +137,7 @@ async def _database(
                 pinned=pinned,
                 older_than=FOR_EVER,
                 read_bodies=bodies,
-                shelves=[AccessShelf(), CertificateShelf()],
+                shelves=every_shelf(),
             )
     finally:
         await db.close()

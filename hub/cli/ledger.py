@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hub.access.shelf import AccessShelf
+from hub.access.shelf import every_shelf
 from hub.actor import SYSTEM
-from hub.certificates.shelf import CertificateShelf
 from hub.cli.output import FAILED, Json, run, tell
 from hub.formats.note import parse, verify_checkpoint
 from hub.ledger.check import Report, check
@@ -30,7 +29,7 @@ def check_all(
         key = log_key(hub.settings.origin, hub.signer("ledger"))
         kept = verify_checkpoint(parse(pinned.read_bytes()), key).checkpoint if pinned else None
         async with hub.view(SYSTEM) as view:
-            return await check(view, hub.blobs, key=key, pinned=kept, shelves=[AccessShelf(), CertificateShelf()])
+            return await check(view, hub.blobs, key=key, pinned=kept, shelves=every_shelf())
 
     report = run(work)
     told = {

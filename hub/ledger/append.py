@@ -160,20 +160,20 @@ async def commit_rested(tx: Tx, *, kind: str, refs: Sequence[CommittedRef]) -> N
 
 
 async def _add_leaves(tx: Tx, made: Sequence[tuple[str, CommittedRef]]) -> None:
-    rows = [(kind, RAW + ref.commit, ref.leaf_hash, tx.now) for kind, ref in made]
+    rows = [_row(tx, kind, ref) for kind, ref in made]
     if len(rows) >= MANY:
         await add_rows(tx, leaves, _LEAF, rows)
     else:
         await tx.each(LEAF, [dict(zip(_LEAF, row, strict=True)) for row in rows])
 
 
-def leaves_of(tx: Tx, *, kind: str, commits: Sequence[bytes]) -> list[dict[str, Any]]:
+def leaves_of(tx: Tx, *, kind: str, refs: Sequence[CommittedRef]) -> list[dict[str, Any]]:
     """The rows of LEAF that put commitments in the ledger, in the order given, whose bodies rest with the caller."""
-    found = []
-    for commit in commits:
-        data = commitment_leaf(commit)
-        found.append({"kind": kind, "data": data, "leaf_hash": leaf_hash(data), "created_at": tx.now})
-    return found
+    return [dict(zip(_LEAF, _row(tx, kind, ref), strict=True)) for ref in refs]
+
+
+def _row(tx: Tx, kind: str, ref: CommittedRef) -> tuple[Any, ...]:
+    return kind, RAW + ref.commit, ref.leaf_hash, tx.now
 
 
 def body_bucket(leaf: bytes, subject_id: UUID | None) -> int:

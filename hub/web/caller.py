@@ -134,10 +134,7 @@ def access_tokens(hub: Hub, texts: Sequence[str], *, now: int, key: jws.KeySourc
     for text, said in checked.items():
         if isinstance(said, AccessToken):
             kept.keep(text, (until, said))
-    return [
-        checked[text] if (found := known[text]) is None else each([found], lambda one: in_force(one, now))[0]
-        for text in texts
-    ]
+    return each([known[text] or checked[text] for text in texts], lambda one: in_force(one, now))
 
 
 def issued(hub: Hub, text: str) -> None:

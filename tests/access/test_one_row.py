@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
+from booked import Booked
 from hypothesis import given
 from hypothesis import strategies as st
 from parts import FixedClock
@@ -34,33 +35,25 @@ from hub.access.shelf import AccessShelf
 from hub.formats.jcs import canonical
 from hub.ids import bucket_of, public_token
 from hub.ledger.append import commit_event
-from hub.ledger.check import Report, check
-from hub.ledger.create import create
-from hub.ledger.head import log_key
+from hub.ledger.check import Report
 from hub.ledger.model import bodies
-from hub.ledger.sequence import Sequencer
 from hub.oversight.search import Query
-from hub.store.blobs import FileBlobs
 from hub.store.model import person_keys
 from hub.store.small import token_bytes, token_text
 from hub.store.tx import Tx
-from keys.signer import generate
-
-ORIGIN = "ledger.example/looks"
 
 
-class Book:
+class Book(Booked):
     """Three looks at one person and one at another, in a ledger."""
 
     def __init__(self, world: World, folder: Path) -> None:
-        self.world, self.blobs, self.signer = world, FileBlobs(folder), generate("EdDSA")
+        super().__init__(world, folder)
         self.people: list[UUID] = []
 
     async def written(self) -> "Book":
         for name in ("王小莞", "李四"):
             self.people.append(await self.world.subject(self.world.person(name)))
-        async with self.world.tx() as tx:
-            await create(tx, blobs=self.blobs, origin=ORIGIN, signer=self.signer)
+        await self.begun()
         for number, (who, reason) in enumerate([(0, "accepted"), (0, "accepted"), (1, "accepted"), (0, "grant.spent")]):
             self.world.clock.advance(seconds=7)
             async with self.world.tx() as tx:
@@ -68,15 +61,8 @@ class Book:
         await self.sequenced()
         return self
 
-    async def sequenced(self) -> None:
-        sequencer = Sequencer(self.world.db, self.blobs, origin=ORIGIN, signer=self.signer)
-        await sequencer.take_office()
-        await sequencer.step()
-
     async def check(self, **more: Any) -> Report:
-        async with self.world.view() as view:
-            key = log_key(ORIGIN, self.signer)
-            return await check(view, self.blobs, key=key, **({"shelves": [AccessShelf()]} | more))
+        return await super().check(**({"shelves": [AccessShelf()]} | more))
 
     async def gaps(self) -> list[int]:
         """The numbers of the first person's looks that are marked, and 0 when the newest is missing."""
@@ -192,8 +178,8 @@ async def test_a_look_of_before_is_compared_with_its_body(database: str, clock: 
     who = await world.subject(world.person("王小莞"))
     book.people = [who, who]
     old, public_id = look(who, number=0), public_token()
+    await book.begun()
     async with world.tx() as tx:
-        await create(tx, blobs=book.blobs, origin=ORIGIN, signer=book.signer)
         body = body_of(old, seq=1, previous=FIRST, at=tx.now) | {"access": public_id}
         ref = await commit_event(tx, kind="access", subject_id=who, body=body)
         (profile,) = await ids_of(tx, [old])

@@ -7,13 +7,12 @@ import sqlalchemy as sa
 
 from benchmarks.stage import Stage
 from hub.access.history import newest_missing, of_subject
-from hub.access.shelf import AccessShelf
+from hub.access.shelf import every_shelf
 from hub.actor import SYSTEM
 from hub.cases.open import by_public_id as case_by_id
 from hub.certificates.face import read_face
 from hub.certificates.find import by_public_id, holders_of, open_body
 from hub.certificates.model import certificates
-from hub.certificates.shelf import CertificateShelf
 from hub.consent.model import Grant, grants
 from hub.formats import tlogproof
 from hub.formats.merkle import verify_consistency
@@ -75,8 +74,7 @@ async def _proofs_hold(made: Stage, told: dict[str, Any], *, whole: bool) -> Non
             found = await view.value(sa.select(leaves.c.idx).where(leaves.c.leaf_hash == promised))
             assert (promised.hex(), found is not None) == (receipt["leaf_hash"], True)
         if whole:
-            shelves = [AccessShelf(), CertificateShelf()]
-            report = await check(view, made.hub.blobs, key=key, pinned=before, shelves=shelves)
+            report = await check(view, made.hub.blobs, key=key, pinned=before, shelves=every_shelf())
             assert (report.failures, report.bodies_read > 5) == ([], True)
 
 

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from booked import Booked
 from parts import FixedClock
 from store.test_migrations import config
 from world import World
@@ -18,31 +20,20 @@ from hub.certificates.find import by_public_id
 from hub.certificates.model import certificate_holders, certificates
 from hub.certificates.shelf import CertificateShelf
 from hub.ledger.append import commit_event
-from hub.ledger.check import Report, check
-from hub.ledger.create import create
-from hub.ledger.head import log_key
+from hub.ledger.check import Report
 from hub.ledger.model import bodies
-from hub.ledger.sequence import Sequencer
-from hub.store.blobs import FileBlobs
 from hub.store.model import person_keys
-from keys.signer import generate
-
-ORIGIN = "ledger.example/registrations"
 
 
-class Register:
+class Register(Booked):
     """A degree of one person, a marriage of two, another degree, and the ledger they are in."""
 
     def __init__(self, world: World, folder: Path) -> None:
-        self.world, self.blobs, self.signer = world, FileBlobs(folder), generate("EdDSA")
+        super().__init__(world, folder)
         self.names: list[str] = []
 
-    async def begun(self) -> "Register":
-        async with self.world.tx() as tx:
-            await create(tx, blobs=self.blobs, origin=ORIGIN, signer=self.signer)
-        return self
-
     async def written(self) -> "Register":
+        await self.begun()
         wang, li = self.world.person("王小莞"), self.world.person("李四", "19900101")
         for code, holders in (
             ("degree", [(wang, "owner")]),
@@ -54,15 +45,8 @@ class Register:
         await self.sequenced()
         return self
 
-    async def sequenced(self) -> None:
-        sequencer = Sequencer(self.world.db, self.blobs, origin=ORIGIN, signer=self.signer)
-        await sequencer.take_office()
-        await sequencer.step()
-
-    async def check(self, shelves: bool = True) -> Report:
-        async with self.world.view() as view:
-            key = log_key(ORIGIN, self.signer)
-            return await check(view, self.blobs, key=key, shelves=[CertificateShelf()] if shelves else [])
+    async def check(self, **more: Any) -> Report:
+        return await super().check(**({"shelves": [CertificateShelf()]} | more))
 
     async def place(self, number: int) -> int:
         """The index of a registration's leaf."""
@@ -78,8 +62,7 @@ class Register:
 @pytest.fixture
 async def register(database: str, clock: FixedClock, tmp_path: Path):
     world = World(database, clock)
-    made = await Register(world, tmp_path / "blobs").begun()
-    yield await made.written()
+    yield await Register(world, tmp_path / "blobs").written()
     await world.close()
 
 
@@ -124,7 +107,7 @@ async def test_a_registration_rests_in_its_row_and_nowhere_else(register: Regist
     assert report.bodies_read == 3
     async with register.world.view() as view:
         assert await view.value(sa.select(sa.func.count()).select_from(bodies)) == 0
-    without = await register.check(shelves=False)
+    without = await register.check(shelves=[])
     assert {failure.code for failure in without.failures} == {"body.missing"}, "never taken for whole"
 
 

@@ -8,7 +8,7 @@ from ledger.rig import Rig
 
 from hub.actor import SYSTEM
 from hub.formats.merkle import leaf_hash
-from hub.ledger.append import LEAF, leaves_of
+from hub.ledger.append import LEAF, leaves_of, ref_of
 from hub.ledger.model import leaves
 from hub.ledger.rest import commitment_leaf, commitment_of, leaf_bytes, rested
 
@@ -39,7 +39,7 @@ def test_any_other_leaf_rests_as_it_is(data: bytes) -> None:
 
 async def test_a_damaged_commitment_is_named_and_one_kept_whole_is_read(rig: Rig) -> None:
     async with rig.db.tx(SYSTEM) as tx:
-        await tx.each(LEAF, leaves_of(tx, kind="x", commits=[COMMIT, bytes(32)]))
+        await tx.each(LEAF, leaves_of(tx, kind="x", refs=[ref_of(COMMIT), ref_of(bytes(32))]))
     sequencer = rig.sequencer()
     await sequencer.take_office()
     await sequencer.step()

@@ -7,8 +7,7 @@ import sqlalchemy as sa
 from web.api.test_verifier import consent
 
 from hub.access.body import of_case
-from hub.access.shelf import AccessShelf
-from hub.certificates.shelf import CertificateShelf
+from hub.access.shelf import every_shelf
 from hub.consent.withdraw import withdraw
 from hub.ledger.bodies import open_body
 from hub.ledger.check import check
@@ -48,7 +47,7 @@ async def test_nothing_is_used_after_it_was_withdrawn(world, edu, head_start):
     assert [event["grant_seq"] for event in of_grant] == list(range(1, len(kinds) + 1))
     key = log_key(world.settings.origin, world.hub.signer("ledger"))
     async with world.view() as view:
-        report = await check(view, world.blobs, key=key, shelves=[AccessShelf(), CertificateShelf()])
+        report = await check(view, world.blobs, key=key, shelves=every_shelf())
     assert report.failures == []
 
 
